@@ -1,0 +1,1 @@
+"""Hex's formats: bytes <-> values. No IO, no settings, no clock."""

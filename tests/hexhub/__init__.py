@@ -1,0 +1,1 @@
+"""Tests of the registry application; the tree mirrors `hexhub/`."""

@@ -1,0 +1,1 @@
+"""Tests of Hex's formats against the golden files and hostile bytes."""
