@@ -1,0 +1,17 @@
+"""Every setting of a node: where it may be written, what it may be, what holds (design §10)."""
+
+from hexhub.config.loading import DEFAULT, Setting, describe, find_checkout, load
+from hexhub.config.settings import Config
+from hexhub.config.values import STARS, Network, Secret
+
+__all__ = [
+    "DEFAULT",
+    "STARS",
+    "Config",
+    "Network",
+    "Secret",
+    "Setting",
+    "describe",
+    "find_checkout",
+    "load",
+]

@@ -1,0 +1,142 @@
+"""From sources to a Config: every value parsed, every default computed, every constraint checked."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from hexhub.config.settings import Config, Declared, declared, show
+from hexhub.config.sources import PREFIX, Found, Source, find, gather
+from hexhub.config.values import STARS
+from hexhub.errors import Refused
+
+DEFAULT = "default"
+_LONGEST_SHOWN = 80  # characters of a bad value in an error
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One line of `hexhub config show`; texts, with secrets as stars."""
+
+    name: str
+    value: str
+    source: str
+    default: str
+    unit: str
+    meaning: str
+
+
+def find_checkout() -> Path:
+    """The directory that holds this code and its pyproject.toml; else the current directory."""
+    root = Path(__file__).resolve().parents[2]
+    return root if (root / "pyproject.toml").is_file() else Path.cwd()
+
+
+def load(
+    environ: Mapping[str, str],
+    *,
+    checkout: Path,
+    file: Path | None = None,
+    flags: Mapping[str, str] = MappingProxyType({}),
+) -> Config:
+    """The settings that hold, from nothing but the arguments and the files that they name.
+
+    `flags` maps setting names (`port` or `--port` without the dashes) to texts. `file` is a TOML
+    file and wins over `HEXHUB_CONFIG`. Relative paths are taken from `checkout`, so that every
+    command finds the same node from whatever directory.
+
+    Raises Refused, with one sentence for the operator, for a name that is no setting, a value that
+    cannot be, and values that do not go together.
+    """
+    checkout = checkout.absolute()
+    if file is None and environ.get(PREFIX + "CONFIG"):
+        file = Path(environ[PREFIX + "CONFIG"])
+    sources = gather(environ, None if file is None else checkout / file, flags)
+    known: dict[str, Any] = {"checkout": checkout}
+    origins: dict[str, str] = {}
+    for name, about in declared().items():
+        known[name], origins[name] = _value(name, about, sources, known)
+    config = Config(sources=MappingProxyType(origins), **known)
+    _check(config)
+    return config
+
+
+def _value(
+    name: str, about: Declared, sources: tuple[Source, ...], known: Mapping[str, Any]
+) -> tuple[object, str]:
+    found = find(name, about, sources, known["checkout"])
+    if found is None:
+        return about.default(known), DEFAULT
+    value = _parse(found, about)
+    return (known["checkout"] / value if isinstance(value, Path) else value), found.kind
+
+
+def _parse(found: Found, about: Declared) -> object:
+    seen = "" if about.secret else f", not {found.text[:_LONGEST_SHOWN]!r}"
+    if re.search(r"[\x00-\x1f\x7f]", found.text):
+        raise Refused(f"{found.label} must be one line without control characters{seen}")
+    try:
+        return about.parse(found.text)
+    except ValueError as error:
+        raise Refused(f"{found.label} {error}{seen}") from error
+
+
+def _check(config: Config) -> None:
+    """What no value alone can tell."""
+    if config.hex_test_mode:
+        _check_test_mode(config)
+    if (config.tls_cert is None) != (config.tls_key is None):
+        raise Refused("TLS_CERT and TLS_KEY go together: set both or neither")
+    administrator = (config.admin_user, config.admin_email, config.admin_password)
+    if any(administrator) and not all(administrator):
+        raise Refused(
+            "HEXHUB_ADMIN_USER, HEXHUB_ADMIN_EMAIL and HEXHUB_ADMIN_PASSWORD_FILE go together: "
+            "set all three or none"
+        )
+    _check_version(config)
+
+
+def _check_test_mode(config: Config) -> None:
+    if not config.on_loopback:
+        raise Refused(f"HEX_TEST_MODE works only on loopback, and HEXHUB_HOST is {config.host}")
+    if config.clustering_enabled:
+        raise Refused("HEX_TEST_MODE and CLUSTERING_ENABLED exclude each other")
+    if config.behind_proxy:
+        raise Refused("HEX_TEST_MODE and BEHIND_PROXY exclude each other")
+
+
+def _check_version(config: Config) -> None:
+    """Settings whose meaning this version does not have: better no node than another one."""
+    if config.storage_type != "local":
+        raise Refused(
+            f"STORAGE_TYPE={config.storage_type} is not in this version: blobs are kept locally, "
+            "set STORAGE_TYPE=local"
+        )
+    if config.tls_cert is not None:
+        raise Refused(
+            "TLS_CERT is not in this version: put a proxy that speaks TLS in front, and name it in "
+            "BEHIND_PROXY"
+        )
+    if config.workers > 1:
+        raise Refused(f"WORKERS={config.workers} is not in this version: set WORKERS=1")
+    if config.clustering_enabled:
+        raise Refused(
+            "CLUSTERING_ENABLED=true is not in this version: a node forms alone, set it to false"
+        )
+
+
+def describe(config: Config) -> list[Setting]:
+    """Every setting with its value and where the value came from, in the order of declaration."""
+    return [_described(name, about, config) for name, about in declared().items()]
+
+
+def _described(name: str, about: Declared, config: Config) -> Setting:
+    value = getattr(config, name)
+    shown = STARS if about.secret and value is not None else show(value)
+    written = name.upper() if about.bare else PREFIX + name.upper()
+    source = config.sources[name]
+    return Setting(written, shown, source, about.default_text, about.unit, about.meaning)
