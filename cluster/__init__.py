@@ -1,0 +1,46 @@
+"""Tables replicated through a log: declare records, read them anywhere, write them in transactions."""
+
+from cluster.errors import (
+    ClusterError,
+    Conflict,
+    Damaged,
+    DataInUse,
+    DiskFull,
+    KeyInvalid,
+    NoLeader,
+    NoQuorum,
+    OutcomeUnknown,
+    Overloaded,
+    SchemaTooNew,
+    TooLarge,
+)
+from cluster.node import Member, Node, NodeSettings, Status, restore
+from cluster.store import Change, Store
+from cluster.table import Record, Schema
+from cluster.view import Transaction, View
+
+__all__ = [
+    "Change",
+    "ClusterError",
+    "Conflict",
+    "Damaged",
+    "DataInUse",
+    "DiskFull",
+    "KeyInvalid",
+    "Member",
+    "NoLeader",
+    "NoQuorum",
+    "Node",
+    "NodeSettings",
+    "OutcomeUnknown",
+    "Overloaded",
+    "Record",
+    "Schema",
+    "SchemaTooNew",
+    "Status",
+    "Store",
+    "TooLarge",
+    "Transaction",
+    "View",
+    "restore",
+]

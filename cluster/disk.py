@@ -1,0 +1,402 @@
+"""Every LMDB environment: the rows, the journal, and copies of the rows. The only file that knows LMDB."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+import lmdb
+
+from cluster import machine
+from cluster.errors import Damaged, DiskFull
+from cluster.machine import Space
+
+T = TypeVar("T")
+
+DATA = "data.mdb"
+STATE_SPACES = tuple(space.name.lower() for space in Space)
+JOURNAL_SPACES = ("entries", "meta")
+
+_FULL = ("No space left", "File too large", "Disk quota exceeded")
+
+
+class Environment:
+    """One LMDB environment whose map grows when it is full.
+
+    The map may only be moved while nobody in this process looks at it, so readers are counted.
+    Short ones (a view) are waited for and held off; long ones (a copy) are only waited for.
+    """
+
+    def __init__(
+        self, path: Path, spaces: tuple[str, ...], *, map_size: int, metasync: bool = True
+    ) -> None:
+        path.mkdir(parents=True, exist_ok=True)
+        self.path = path
+        try:
+            with _full_disk():
+                self._env = lmdb.open(
+                    str(path),
+                    max_dbs=len(spaces),
+                    map_size=max(map_size, 2 * _size(path / DATA)),
+                    max_readers=512,
+                    metasync=metasync,
+                )
+                self.dbs = [self._env.open_db(name.encode()) for name in spaces]
+        except lmdb.Error as error:
+            raise Damaged(f"{path / DATA} is not what LMDB wrote: {error}") from error
+        self._env.reader_check()
+        self._gate = threading.Condition()
+        self._views = self._copies = 0
+        self._growing = False
+
+    def view(self) -> lmdb.Transaction[bytes]:
+        """A read transaction that ends soon; give it back with `leave`."""
+        with self._gate:
+            while self._growing:
+                self._gate.wait()
+            self._views += 1
+        return self._env.begin()
+
+    def leave(self, txn: lmdb.Transaction[bytes]) -> None:
+        txn.abort()
+        with self._gate:
+            self._views -= 1
+            if self._growing:
+                self._gate.notify_all()
+
+    @contextmanager
+    def reading(self) -> Iterator[lmdb.Transaction[bytes]]:
+        txn = self.view()
+        try:
+            yield txn
+        finally:
+            self.leave(txn)
+
+    def write(self, work: Callable[[lmdb.Transaction[bytes]], T]) -> T:
+        """Run `work` in one write transaction; again in a larger map when this one is full."""
+        while True:
+            txn = self._env.begin(write=True)
+            try:
+                with _full_disk():
+                    result = work(txn)
+                    txn.commit()
+                return result
+            except lmdb.MapFullError:
+                txn.abort()
+                self._grow()
+            except BaseException:
+                txn.abort()
+                raise
+
+    def begin_copy(self) -> lmdb.Transaction[bytes]:
+        """Fix the moment that `copy` writes out; call it where no write is under way."""
+        info, page = self._env.info(), self._env.stat()["psize"]
+        if 2 * info["last_pgno"] * page > info["map_size"]:
+            self._grow()  # now, for growth would wait for the end of the copy
+        with self._gate:
+            self._copies += 1
+        return self._env.begin()
+
+    def copy(self, txn: lmdb.Transaction[bytes], fd: int) -> None:
+        """Write the whole environment as of `txn` to `fd`, compacted, and end `txn`."""
+        try:
+            with _full_disk():
+                self._env.copyfd(fd, compact=True, txn=txn)
+        finally:
+            txn.abort()
+            with self._gate:
+                self._copies -= 1
+                self._gate.notify_all()
+
+    def sync(self) -> None:
+        with _full_disk():
+            self._env.sync(True)
+
+    def close(self) -> None:
+        self._env.close()
+
+    def _grow(self) -> None:
+        with self._gate:
+            while self._copies:
+                self._gate.wait()
+            self._growing = True
+            try:
+                while self._views:
+                    self._gate.wait()
+                self._env.set_mapsize(2 * self._env.info()["map_size"])
+            finally:
+                self._growing = False
+                self._gate.notify_all()
+
+
+class Reading:
+    """One moment of the rows, until it is left."""
+
+    __slots__ = ("_env", "_meta", "_rows", "_txn")
+
+    def __init__(self, env: Environment) -> None:
+        self._env = env
+        self._rows = env.dbs[Space.ROWS]
+        self._meta = env.dbs[Space.META]
+        self._txn = env.view()
+
+    def get(self, key: bytes) -> bytes | None:
+        return self._txn.get(key, db=self._rows)
+
+    def scan(
+        self, start: bytes, stop: bytes, *, reverse: bool = False
+    ) -> Iterator[tuple[bytes, bytes]]:
+        """Rows with start <= key < stop, in key order or backwards."""
+        with self._txn.cursor(self._rows) as cursor:
+            if not reverse:
+                if cursor.set_range(start):
+                    for item in cursor.iternext():
+                        if item[0] >= stop:
+                            return
+                        yield item
+            elif cursor.prev() if cursor.set_range(stop) else cursor.last():
+                for item in cursor.iterprev():
+                    if item[0] < start:
+                        return
+                    yield item
+
+    def applied(self) -> int:
+        value = self._txn.get(machine.APPLIED, db=self._meta)
+        return int.from_bytes(value[:8], "big") if value else 0
+
+    def leave(self) -> None:
+        self._env.leave(self._txn)
+
+
+class _Writing:
+    """The rows inside one write transaction, as the machine sees them."""
+
+    def __init__(self, txn: lmdb.Transaction[bytes], env: Environment) -> None:
+        self._txn = txn
+        self._dbs = env.dbs
+
+    def get(self, space: Space, key: bytes) -> bytes | None:
+        return self._txn.get(key, db=self._dbs[space])
+
+    def put(self, space: Space, key: bytes, value: bytes) -> None:
+        self._txn.put(key, value, db=self._dbs[space])
+
+    def delete(self, space: Space, key: bytes) -> None:
+        self._txn.delete(key, db=self._dbs[space])
+
+    def scan(self, space: Space, start: bytes, stop: bytes) -> Iterator[tuple[bytes, bytes]]:
+        with self._txn.cursor(self._dbs[space]) as cursor:
+            if cursor.set_range(start) if start else cursor.first():
+                for item in cursor.iternext():
+                    if item[0] >= stop:
+                        return
+                    yield item
+
+
+class State:
+    """The rows and the applied index: `state/<generation>/`, the one that `CURRENT` names.
+
+    The environment is not fully synced (metasync=False): a power cut may take back its last
+    transaction, never break it, and the journal has what is missing.
+    """
+
+    def __init__(self, path: Path, *, map_size: int) -> None:
+        self._path = path
+        self._map_size = map_size
+        path.mkdir(parents=True, exist_ok=True)
+        name = _current(path) or self._start(path)
+        self._env = self._open(path / name)
+        for other in path.iterdir():
+            if other.is_dir() and other.name != name:
+                remove_tree(other)
+        self._load()
+
+    def _open(self, path: Path) -> Environment:
+        return Environment(path, STATE_SPACES, map_size=self._map_size, metasync=False)
+
+    @staticmethod
+    def exists(path: Path) -> bool:
+        name = _current(path)
+        return name is not None and (path / name / DATA).exists()
+
+    def _start(self, path: Path) -> str:
+        (path / "1").mkdir(exist_ok=True)
+        replace_file(path / "CURRENT", b"1")
+        return "1"
+
+    def _load(self) -> None:
+        def look(txn: lmdb.Transaction[bytes]) -> tuple[tuple[int, int], tuple[int, bytes]]:
+            rows = _Writing(txn, self._env)
+            return machine.applied(rows), machine.schema_of(rows)
+
+        with self._env.reading() as txn:
+            self.applied, self.schema = look(txn)
+
+    def read(self) -> Reading:
+        return Reading(self._env)
+
+    def apply(self, index: int, term: int, entry: bytes) -> machine.Applied:
+        """Apply one entry, its index in the same transaction."""
+        done = self._env.write(
+            lambda txn: machine.apply(index, term, entry, _Writing(txn, self._env))
+        )
+        self.applied = (index, term)
+        return done
+
+    def mark(self, index: int, term: int) -> None:
+        """Note an entry without words as applied."""
+        self._env.write(lambda txn: machine.mark(index, term, _Writing(txn, self._env)))
+        self.applied = (index, term)
+
+    def read_schema(self) -> tuple[int, bytes]:
+        with self._env.reading() as txn:
+            return machine.schema_of(_Writing(txn, self._env))
+
+    def begin_copy(self) -> lmdb.Transaction[bytes]:
+        return self._env.begin_copy()
+
+    def copy(self, txn: lmdb.Transaction[bytes], fd: int) -> None:
+        self._env.copy(txn, fd)
+
+    def sync(self) -> None:
+        self._env.sync()
+
+    def install(self, copied: Path) -> None:
+        """Take a copy of the rows in the place of these. `CURRENT` is what makes it count."""
+        self._env.close()
+        generation = int(self._env.path.name) + 1
+        target = self._path / str(generation)
+        remove_tree(target)
+        target.mkdir()
+        copy_file(copied, target / DATA)
+        replace_file(self._path / "CURRENT", str(generation).encode())
+        old, self._env = self._env, self._open(target)
+        remove_tree(old.path)
+        self._load()
+
+    def close(self) -> None:
+        self._env.sync()
+        self._env.close()
+
+
+class Log:
+    """The journal's environment: entries by index, and a few named values. Fully synced."""
+
+    def __init__(self, path: Path, *, map_size: int) -> None:
+        self._env = Environment(path, JOURNAL_SPACES, map_size=map_size)
+        self._entries, self._meta = self._env.dbs
+
+    @staticmethod
+    def exists(path: Path) -> bool:
+        return (path / DATA).exists()
+
+    def entries(self, start: int = 0, stop: int = 1 << 63) -> Iterator[tuple[int, bytes]]:
+        """Stored entries with start <= index < stop."""
+        with self._env.reading() as txn, txn.cursor(self._entries) as cursor:
+            if cursor.set_range(start.to_bytes(8, "big")):
+                for key, value in cursor.iternext():
+                    index = int.from_bytes(key, "big")
+                    if index >= stop:
+                        return
+                    yield index, value
+
+    def values(self) -> dict[bytes, bytes]:
+        with self._env.reading() as txn, txn.cursor(self._meta) as cursor:
+            return dict(cursor.iternext())
+
+    def write(
+        self,
+        cut: tuple[int, int] | None,
+        drop: tuple[int, int] | None,
+        entries: Iterable[tuple[int, bytes]],
+        values: dict[bytes, bytes],
+    ) -> None:
+        """Delete two ranges of indexes (first, stop), add entries, set values: all or nothing."""
+
+        def work(txn: lmdb.Transaction[bytes]) -> None:
+            for span in (cut, drop):
+                for index in range(*span) if span else ():
+                    txn.delete(index.to_bytes(8, "big"), db=self._entries)
+            for index, value in entries:
+                txn.put(index.to_bytes(8, "big"), value, db=self._entries)
+            for key, value in values.items():
+                txn.put(key, value, db=self._meta)
+
+        self._env.write(work)
+
+    def close(self) -> None:
+        self._env.close()
+
+
+def free_bytes(path: Path) -> int:
+    """What this process may still write on the disk of `path`."""
+    found = os.statvfs(path)
+    return found.f_bavail * found.f_frsize
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Put `content` at `path`, so that after a crash there is the old file or the new one."""
+    temporary = path.with_name(path.name + ".tmp")
+    with temporary.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.rename(path)
+    sync_directory(path.parent)
+
+
+def copy_file(source: Path, target: Path) -> None:
+    """A durable copy of a file."""
+    with source.open("rb") as read, target.open("wb") as write:
+        while chunk := read.read(1 << 20):
+            write.write(chunk)
+        write.flush()
+        os.fsync(write.fileno())
+    sync_directory(target.parent)
+
+
+def sync_directory(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def remove_tree(path: Path) -> None:
+    """Remove one environment's folder; nothing when there is none."""
+    if path.is_dir():
+        for child in path.iterdir():
+            child.unlink()
+        path.rmdir()
+
+
+def _current(path: Path) -> str | None:
+    try:
+        name = (path / "CURRENT").read_text("ascii").strip()
+    except FileNotFoundError:
+        return None
+    if not name.isdigit():
+        raise Damaged(f"{path / 'CURRENT'} names no generation")
+    return name
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+@contextmanager
+def _full_disk() -> Iterator[None]:
+    try:
+        yield
+    except (lmdb.Error, OSError) as error:
+        if any(word in str(error) for word in _FULL):
+            raise DiskFull(f"no room left to write: {error}") from error
+        raise

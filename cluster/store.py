@@ -1,0 +1,293 @@
+"""The replicated tables, as an application uses them: view, transact, barrier, subscribe."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Concatenate, Final, ParamSpec, Protocol, TypeVar
+
+from cluster import command
+from cluster.disk import State
+from cluster.errors import (
+    Conflict,
+    DiskFull,
+    NoLeader,
+    OutcomeUnknown,
+    Overloaded,
+    TooLarge,
+)
+from cluster.machine import Applied, Outcome
+from cluster.table import Record, Schema, unpack
+from cluster.view import Transaction, View
+
+T = TypeVar("T")
+P = ParamSpec("P")
+
+DEADLINE_SECONDS: Final = 8.0
+ATTEMPT_SECONDS: Final = 2.0
+RETRY_SECONDS: Final = 0.02
+RUNS_MAX: Final = 16
+
+BATCH_ITEMS_MAX: Final = 512
+BATCH_BYTES_MAX: Final = 512 * 1024
+PROPOSAL_BYTES_MAX: Final = 1024 * 1024
+IN_FLIGHT_MAX: Final = 2
+QUEUE_ITEMS_MAX: Final = 4096
+QUEUE_BYTES_MAX: Final = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Rows that an applied entry changed: (record type, key parts) each.
+
+    `keys` is None after a snapshot was installed: everything may have changed.
+    """
+
+    index: int
+    keys: tuple[tuple[type[Record], tuple[str, ...]], ...] | None
+
+
+class Raft(Protocol):
+    """Whatever orders entries."""
+
+    @property
+    def ready(self) -> bool: ...
+
+    def propose(self, entry: bytes, answer: Callable[[Applied | None, bool], None]) -> None: ...
+
+
+class _Pending:
+    """A proposal on its way: what it says, and whoever waits for its outcome."""
+
+    __slots__ = ("future", "id", "item")
+
+    def __init__(self, id: bytes, item: bytes, future: asyncio.Future[Outcome | bool]) -> None:
+        self.id = id
+        self.item = item
+        self.future = future
+
+
+class _Sent:
+    """A batch on its way; given up when its timer ends first."""
+
+    __slots__ = ("batch", "timer")
+
+    def __init__(self, batch: list[_Pending]) -> None:
+        self.batch = batch
+        self.timer: asyncio.TimerHandle | None = None
+
+
+class Store:
+    """The tables of one node. Everything here is called on its event loop."""
+
+    def __init__(
+        self,
+        state: State,
+        schema: Schema,
+        *,
+        room: Callable[[], bool] = lambda: True,
+    ) -> None:
+        self.schema: Final = schema
+        self._state = state
+        self._room = room
+        self._raft: Raft
+        self._loop = asyncio.get_running_loop()
+        self._subscribers: list[Callable[[Change], None]] = []
+        self._queue: deque[_Pending] = deque()
+        self._queue_bytes = 0
+        self._in_flight = 0
+        self._pumping = False
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._again = asyncio.Lock()
+        self._closed = False
+        self._origin = secrets.token_bytes(8)
+        self._counter = 0
+
+    def attach(self, raft: Raft) -> None:
+        """Give it what orders its entries."""
+        self._raft = raft
+
+    @property
+    def applied(self) -> int:
+        """The index of the last entry applied here."""
+        return self._state.applied[0]
+
+    def view(self) -> View:
+        """The tables as this node knows them now, for a `with` block without an await."""
+        return View(self._state.read, self.schema)
+
+    def subscribe(self, callback: Callable[[Change], None]) -> None:
+        """Call `callback` after each entry that changed rows, before its transact returns."""
+        self._subscribers.append(callback)
+
+    async def transact(
+        self, work: Callable[Concatenate[Transaction, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Run `work` over the tables and commit what it wrote; its result once that is durable.
+
+        `work` runs again when another transaction got in between, so it must be plain: no IO, no
+        clock, no randomness; hand it those as arguments. What it raises passes on and writes
+        nothing. Raises Conflict, NoLeader, OutcomeUnknown, Overloaded, TooLarge, DiskFull,
+        KeyInvalid.
+        """
+        deadline = self._loop.time() + DEADLINE_SECONDS
+        done, result = await self._run_once(deadline, work, *args, **kwargs)
+        if done:
+            return result
+        async with self._again:  # one at a time, so that each round lets one through
+            for _ in range(RUNS_MAX - 1):
+                done, result = await self._run_once(deadline, work, *args, **kwargs)
+                if done:
+                    return result
+        raise Conflict(f"{getattr(work, '__qualname__', work)} lost {RUNS_MAX} times in a row")
+
+    async def barrier(self) -> None:
+        """Return once everything committed anywhere before this call is applied here.
+
+        Alone, an entry is applied before it is acknowledged, so leading is enough. NoLeader when
+        there is none within the deadline.
+        """
+        deadline = self._loop.time() + DEADLINE_SECONDS
+        while not self._raft.ready:
+            if self._loop.time() > deadline:
+                raise NoLeader("no member leads")
+            await asyncio.sleep(RETRY_SECONDS)
+
+    async def _run_once(
+        self,
+        deadline: float,
+        work: Callable[Concatenate[Transaction, P], T],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> tuple[bool, T]:
+        transaction = Transaction(self._state.read, self.schema)
+        with transaction:
+            result = work(transaction, *args, **kwargs)
+            commit = transaction.commit()
+        if commit is None:
+            return True, result
+        return await self.propose(commit, deadline) is Outcome.COMMITTED, result
+
+    async def propose(self, word: command.Word, deadline: float) -> Outcome:
+        """Have one word ordered and applied at most once, however often that takes to ask."""
+        self._counter += 1
+        id = self._origin + self._counter.to_bytes(8, "big")
+        item = command.encode(command.Proposal(id, word))
+        if len(item) > PROPOSAL_BYTES_MAX:
+            raise TooLarge(f"a transaction of {len(item)} bytes, more than {PROPOSAL_BYTES_MAX}")
+        certain = True
+        while (left := deadline - self._loop.time()) > 0:
+            outcome = await self._attempt(id, item, min(left, ATTEMPT_SECONDS))
+            if isinstance(outcome, Outcome):
+                return outcome
+            certain = certain and outcome
+            await asyncio.sleep(RETRY_SECONDS)
+        if certain:
+            raise NoLeader("no member leads")
+        raise OutcomeUnknown("the deadline passed before the write was answered")
+
+    async def _attempt(self, id: bytes, item: bytes, seconds: float) -> Outcome | bool:
+        """The outcome, or whether it is certain that this attempt changed nothing."""
+        if self._closed:
+            raise NoLeader("this node is closing")
+        if not self._room():
+            raise DiskFull("too little room is left on the disk of the data directory")
+        if len(self._queue) >= QUEUE_ITEMS_MAX or self._queue_bytes + len(item) > QUEUE_BYTES_MAX:
+            raise Overloaded(f"{len(self._queue)} writes are waiting")
+        pending = _Pending(id, item, self._loop.create_future())
+        self._queue.append(pending)
+        self._queue_bytes += len(item)
+        self._pump_soon()
+        timer = self._loop.call_later(seconds, _settle, pending, False)
+        try:
+            return await pending.future
+        finally:
+            timer.cancel()
+
+    def _pump_soon(self) -> None:
+        self._idle.clear()
+        if not self._pumping:
+            self._pumping = True
+            self._loop.call_soon(self._pump)  # everything asked for in this round goes together
+
+    def _pump(self) -> None:
+        self._pumping = False
+        while self._queue and self._in_flight < IN_FLIGHT_MAX:
+            batch: list[_Pending] = []
+            size = 0
+            while self._queue and len(batch) < BATCH_ITEMS_MAX:
+                if batch and size + len(self._queue[0].item) > BATCH_BYTES_MAX:
+                    break
+                pending = self._queue.popleft()
+                self._queue_bytes -= len(pending.item)
+                if not pending.future.done():
+                    batch.append(pending)
+                    size += len(pending.item)
+            if batch:
+                self._send(batch)
+        if not self._in_flight and not self._queue:
+            self._idle.set()
+
+    def _send(self, batch: list[_Pending]) -> None:
+        self._in_flight += 1
+        sent = _Sent(batch)
+        sent.timer = self._loop.call_later(ATTEMPT_SECONDS, self._answered, sent, None, False)
+
+        def answer(done: Applied | None, certain: bool) -> None:
+            self.post(self._answered, sent, done, certain)
+
+        self._raft.propose(command.join([pending.item for pending in batch]), answer)
+
+    def _answered(self, sent: _Sent, done: Applied | None, certain: bool) -> None:
+        if sent.timer is None:
+            return  # given up before
+        sent.timer.cancel()
+        sent.timer = None
+        batch = sent.batch
+        self._in_flight -= 1
+        outcomes = done.outcomes if done is not None else ()
+        if [id for id, _ in outcomes] == [pending.id for pending in batch]:
+            for pending, (_, outcome) in zip(batch, outcomes, strict=True):
+                _settle(pending, outcome)
+        else:  # not an answer to what was asked: nobody knows
+            for pending in batch:
+                _settle(pending, certain)
+        self._pump_soon()
+
+    def applied_entry(self, done: Applied) -> None:
+        """Called on the tick thread after an entry is applied, before anyone hears of it."""
+        if done.changed:
+            self.post(self._tell, done)
+
+    def _tell(self, done: Applied) -> None:
+        if not self._subscribers:
+            return
+        keys = []
+        for key in done.changed:
+            name, *parts = unpack(key)
+            if (table := self.schema.named(name)) is not None:
+                keys.append((table.record, tuple(parts)))
+        change = Change(done.index, tuple(keys))
+        for callback in self._subscribers:
+            callback(change)
+
+    def post(self, callback: Callable[..., None], *args: object) -> None:
+        try:
+            self._loop.call_soon_threadsafe(callback, *args)
+        except RuntimeError:
+            if not self._loop.is_closed():
+                raise  # otherwise nobody is left to tell
+
+    async def close(self) -> None:
+        """Take no more writes, and wait for those on their way."""
+        self._closed = True
+        await asyncio.wait_for(self._idle.wait(), DEADLINE_SECONDS)
+
+
+def _settle(pending: _Pending, outcome: Outcome | bool) -> None:
+    if not pending.future.done():
+        pending.future.set_result(outcome)
