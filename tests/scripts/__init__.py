@@ -1,0 +1,1 @@
+"""The commands in `scripts/`, run in a copy of the checkout."""
