@@ -9,11 +9,21 @@ from __future__ import annotations
 import logging
 import os
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from cluster import command, snapshots as copies
-from cluster.disk import DATA, Log, State, copy_file, remove_tree, replace_file
+from cluster.disk import (
+    DATA,
+    Log,
+    State,
+    check_structure,
+    copy_file,
+    remove_tree,
+    replace_file,
+    sync_directory,
+)
 from cluster.errors import Damaged, DataInUse
 from cluster.journal import NO_OP, Identity, Journal
 from cluster.raft import REGULAR
@@ -21,7 +31,7 @@ from cluster.snapshots import Meta, Snapshots
 
 log = logging.getLogger(__name__)
 
-STATE, RAFT, SNAPSHOTS = "state", "raft", "snapshots"
+STATE, RAFT, SNAPSHOTS, CLOSED = "state", "raft", "snapshots", "closed"
 FIRST = ((NO_OP, 0, 0), (NO_OP, 1, 0))
 """What every journal begins behind: two entries that say nothing, and count as applied."""
 
@@ -30,6 +40,7 @@ FIRST = ((NO_OP, 0, 0), (NO_OP, 1, 0))
 class Opened:
     """The three parts of a data directory, in agreement."""
 
+    directory: Path
     journal: Journal
     state: State
     snapshots: Snapshots
@@ -37,27 +48,36 @@ class Opened:
     def close(self) -> None:
         self.journal.close()
         self.state.close()
+        replace_file(self.directory / CLOSED, b"")
 
 
-def reconcile(directory: Path, name: str, *, map_size: int) -> Opened:
-    """Open a data directory, or begin one in an empty directory. Damaged when it must not start."""
+def reconcile(directory: Path, name: str, *, map_size: int, room: Callable[[int], bool]) -> Opened:
+    """Open a data directory, or begin one in an empty directory. Damaged when it must not start.
+
+    After anything but a clean close the structure of the rows' file is checked page by page.
+    """
+    closed = directory / CLOSED
+    unclean = not closed.exists()
+    closed.unlink(missing_ok=True)
+    sync_directory(directory)
     journal = Journal(Log(directory / RAFT, map_size=map_size))
     try:
-        state = State(directory / STATE, map_size=map_size)
+        state = State(directory / STATE, map_size=map_size, check=unclean)
         try:
             meta = copies.load(directory / SNAPSHOTS)
             if len(journal) < len(FIRST):
                 _begin(journal, state, meta, directory, name)
             _agree(journal, state, meta, directory)
             journal.commit_floor = state.applied[0]
-            snapshots = Snapshots(directory / SNAPSHOTS, state, journal.identity.cluster)
+            cluster = journal.identity.cluster
+            snapshots = Snapshots(directory / SNAPSHOTS, state, cluster, room=room)
         except BaseException:
             state.close()
             raise
     except BaseException:
         journal.close()
         raise
-    return Opened(journal, state, snapshots)
+    return Opened(directory, journal, state, snapshots)
 
 
 def restore(directory: Path, source: Path, name: str) -> int:
@@ -77,6 +97,7 @@ def restore(directory: Path, source: Path, name: str) -> int:
         remove_tree(part)
     (made / STATE / "1").mkdir(parents=True)
     copy_file(copied, made / STATE / "1" / DATA)
+    check_structure(made / STATE / "1" / DATA)
     replace_file(made / STATE / "CURRENT", b"1")
     state = State(made / STATE, map_size=0)
     applied = state.applied

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import lmdb
+import lmdb.verify
 
 from cluster import machine
 from cluster.errors import Damaged, DiskFull
@@ -32,38 +33,63 @@ class Environment:
     """
 
     def __init__(
-        self, path: Path, spaces: tuple[str, ...], *, map_size: int, metasync: bool = True
+        self,
+        path: Path,
+        spaces: tuple[str, ...],
+        *,
+        map_size: int,
+        metasync: bool = True,
+        check: bool = False,
     ) -> None:
-        path.mkdir(parents=True, exist_ok=True)
         self.path = path
+        data = path / DATA
+        fresh = not data.exists()
+        path.mkdir(parents=True, exist_ok=True)
+        if check and not fresh:
+            check_structure(data)
+        with _readable(data), _full_disk():
+            self._env = lmdb.open(
+                str(path),
+                max_dbs=len(spaces),
+                map_size=max(map_size, 2 * data.stat().st_size if not fresh else 0),
+                max_readers=512,
+                metasync=metasync,
+            )
         try:
-            with _full_disk():
-                self._env = lmdb.open(
-                    str(path),
-                    max_dbs=len(spaces),
-                    map_size=max(map_size, 2 * _size(path / DATA)),
-                    max_readers=512,
-                    metasync=metasync,
-                )
+            if self._pages() > data.stat().st_size:
+                check_structure(data)  # shorter than it says: all right only if the end is free
+            with _readable(data), _full_disk():
                 self.dbs = [self._env.open_db(name.encode()) for name in spaces]
-        except lmdb.Error as error:
-            raise Damaged(f"{path / DATA} is not what LMDB wrote: {error}") from error
-        self._env.reader_check()
-        self._gate = threading.Condition()
+            self._env.reader_check()
+        except BaseException:
+            self._env.close()
+            raise
+        if fresh:
+            sync_directory(path)
+            sync_directory(path.parent)
+        self._lock = threading.Lock()
+        self._gate = threading.Condition(self._lock)
         self._views = self._copies = 0
         self._growing = False
 
     def view(self) -> lmdb.Transaction[bytes]:
         """A read transaction that ends soon; give it back with `leave`."""
-        with self._gate:
+        with self._lock:
             while self._growing:
                 self._gate.wait()
             self._views += 1
-        return self._env.begin()
+        try:
+            return self._env.begin()
+        except BaseException:
+            self._left()
+            raise
 
     def leave(self, txn: lmdb.Transaction[bytes]) -> None:
         txn.abort()
-        with self._gate:
+        self._left()
+
+    def _left(self) -> None:
+        with self._lock:
             self._views -= 1
             if self._growing:
                 self._gate.notify_all()
@@ -94,8 +120,7 @@ class Environment:
 
     def begin_copy(self) -> lmdb.Transaction[bytes]:
         """Fix the moment that `copy` writes out; call it where no write is under way."""
-        info, page = self._env.info(), self._env.stat()["psize"]
-        if 2 * info["last_pgno"] * page > info["map_size"]:
+        if 2 * self._pages() > self._env.info()["map_size"]:
             self._grow()  # now, for growth would wait for the end of the copy
         with self._gate:
             self._copies += 1
@@ -112,12 +137,19 @@ class Environment:
                 self._copies -= 1
                 self._gate.notify_all()
 
+    def size(self) -> int:
+        """The bytes of its pages; a copy is no larger."""
+        return self._pages()
+
     def sync(self) -> None:
         with _full_disk():
             self._env.sync(True)
 
     def close(self) -> None:
         self._env.close()
+
+    def _pages(self) -> int:
+        return (self._env.info()["last_pgno"] + 1) * self._env.stat()["psize"]
 
     def _grow(self) -> None:
         with self._gate:
@@ -204,24 +236,19 @@ class State:
     transaction, never break it, and the journal has what is missing.
     """
 
-    def __init__(self, path: Path, *, map_size: int) -> None:
+    def __init__(self, path: Path, *, map_size: int, check: bool = False) -> None:
         self._path = path
         self._map_size = map_size
         path.mkdir(parents=True, exist_ok=True)
         name = _current(path) or self._start(path)
-        self._env = self._open(path / name)
+        self._env = self._open(path / name, check)
         for other in path.iterdir():
             if other.is_dir() and other.name != name:
                 remove_tree(other)
         self._load()
 
-    def _open(self, path: Path) -> Environment:
-        return Environment(path, STATE_SPACES, map_size=self._map_size, metasync=False)
-
-    @staticmethod
-    def exists(path: Path) -> bool:
-        name = _current(path)
-        return name is not None and (path / name / DATA).exists()
+    def _open(self, path: Path, check: bool) -> Environment:
+        return Environment(path, STATE_SPACES, map_size=self._map_size, metasync=False, check=check)
 
     def _start(self, path: Path) -> str:
         (path / "1").mkdir(exist_ok=True)
@@ -229,12 +256,8 @@ class State:
         return "1"
 
     def _load(self) -> None:
-        def look(txn: lmdb.Transaction[bytes]) -> tuple[tuple[int, int], tuple[int, bytes]]:
-            rows = _Writing(txn, self._env)
-            return machine.applied(rows), machine.schema_of(rows)
-
         with self._env.reading() as txn:
-            self.applied, self.schema = look(txn)
+            self.applied = machine.applied(_Writing(txn, self._env))
 
     def read(self) -> Reading:
         return Reading(self._env)
@@ -256,11 +279,13 @@ class State:
         with self._env.reading() as txn:
             return machine.schema_of(_Writing(txn, self._env))
 
-    def begin_copy(self) -> lmdb.Transaction[bytes]:
-        return self._env.begin_copy()
+    def begin_copy(self) -> Callable[[int], None]:
+        """Fix this moment; the result writes it to a descriptor, from any thread, once."""
+        txn = self._env.begin_copy()
+        return lambda fd: self._env.copy(txn, fd)
 
-    def copy(self, txn: lmdb.Transaction[bytes], fd: int) -> None:
-        self._env.copy(txn, fd)
+    def size(self) -> int:
+        return self._env.size()
 
     def sync(self) -> None:
         self._env.sync()
@@ -274,7 +299,7 @@ class State:
         target.mkdir()
         copy_file(copied, target / DATA)
         replace_file(self._path / "CURRENT", str(generation).encode())
-        old, self._env = self._env, self._open(target)
+        old, self._env = self._env, self._open(target, True)
         remove_tree(old.path)
         self._load()
 
@@ -287,16 +312,16 @@ class Log:
     """The journal's environment: entries by index, and a few named values. Fully synced."""
 
     def __init__(self, path: Path, *, map_size: int) -> None:
-        self._env = Environment(path, JOURNAL_SPACES, map_size=map_size)
+        self._env = Environment(path, JOURNAL_SPACES, map_size=map_size, check=True)
         self._entries, self._meta = self._env.dbs
-
-    @staticmethod
-    def exists(path: Path) -> bool:
-        return (path / DATA).exists()
 
     def entries(self, start: int = 0, stop: int = 1 << 63) -> Iterator[tuple[int, bytes]]:
         """Stored entries with start <= index < stop."""
-        with self._env.reading() as txn, txn.cursor(self._entries) as cursor:
+        with (
+            _readable(self._env.path),
+            self._env.reading() as txn,
+            txn.cursor(self._entries) as cursor,
+        ):
             if cursor.set_range(start.to_bytes(8, "big")):
                 for key, value in cursor.iternext():
                     index = int.from_bytes(key, "big")
@@ -330,6 +355,16 @@ class Log:
 
     def close(self) -> None:
         self._env.close()
+
+
+def check_structure(data: Path) -> None:
+    """Damaged unless every page of this closed file is in its place; it is not trusted, only read."""
+    try:
+        found = lmdb.verify.verify(str(data), subdir=False)  # type: ignore[no-untyped-call]
+    except (lmdb.verify.VerifyError, OSError) as error:
+        found = [str(error)]
+    if found:
+        raise Damaged(f"{data} is not what was written: {found[0]}")
 
 
 def free_bytes(path: Path) -> int:
@@ -385,11 +420,12 @@ def _current(path: Path) -> str | None:
     return name
 
 
-def _size(path: Path) -> int:
+@contextmanager
+def _readable(data: Path) -> Iterator[None]:
     try:
-        return path.stat().st_size
-    except FileNotFoundError:
-        return 0
+        yield
+    except lmdb.Error as error:
+        raise Damaged(f"{data} is not what was written: {error}") from error
 
 
 @contextmanager

@@ -40,6 +40,7 @@ class Journal:
     def __init__(self, log: Log) -> None:
         self._log = log
         self._terms = array("Q")
+        self._sizes = array("I")
         self.first_index = 0
         self.bytes = 0
         self._recent: deque[bytes] = deque()  # the newest commands
@@ -78,10 +79,14 @@ class Journal:
         if isinstance(at, slice):
             start, stop, _ = at.indices(len(self._terms))
             return list(self._entries(start, stop))
+        count = len(self._terms)
         if at < 0:
-            at += len(self._terms)
-        if not 0 <= at < len(self._terms):
+            at += count
+        if not 0 <= at < count:
             raise IndexError(at)
+        recent = at - count + len(self._recent)
+        if recent >= 0:
+            return self._recent[recent], self.first_index + at, self._terms[at]
         return next(self._entries(at, at + 1))
 
     def add(self, command: bytes, idx: int, term: int) -> None:
@@ -89,36 +94,36 @@ class Journal:
             raise Damaged(f"entry {idx} does not follow {self.last_index}")
         if not self._terms:
             self.first_index = idx
-        self._terms.append(term)
+        self._count(term, len(command))
         self._recent.append(command)
         self._recent_bytes += len(command)
-        self.bytes += len(command) + 12
         self._unsynced += 1
 
     def deleteEntriesFrom(self, entryFrom: int) -> None:
         """Drop the entries at position `entryFrom` and behind."""
-        if entryFrom >= len(self._terms):
+        dropped = len(self._terms) - entryFrom
+        if dropped <= 0:
             return
-        for command, index, _ in self[entryFrom:]:
-            self.bytes -= len(command) + 12
-            on_disk = index <= self.last_index - self._unsynced
-            if on_disk:
-                first = min(self._drop[0], index) if self._drop[1] else index
-                self._drop = (first, max(self._drop[1], index + 1))
-        for _ in range(min(len(self._terms) - entryFrom, len(self._recent))):
+        first, stop = self.first_index + entryFrom, self.last_index + 1
+        self._drop = (
+            (min(first, self._drop[0]), max(stop, self._drop[1]))
+            if any(self._drop)
+            else (first, stop)
+        )
+        for _ in range(min(dropped, len(self._recent))):
             self._recent_bytes -= len(self._recent.pop())
-        self._unsynced = max(0, self._unsynced - (len(self._terms) - entryFrom))
-        del self._terms[entryFrom:]
+        self._unsynced = max(0, self._unsynced - dropped)
+        self.bytes -= sum(self._sizes[entryFrom:])
+        del self._terms[entryFrom:], self._sizes[entryFrom:]
 
     def deleteEntriesTo(self, entryTo: int) -> None:
         """Drop the entries before position `entryTo`; two always stay."""
         self.sync()
         entryTo = max(0, min(entryTo, len(self._terms) - 2))
-        for command, _, _ in self._entries(0, entryTo):
-            self.bytes -= len(command) + 12
         self._cut = (self.first_index, self.first_index + entryTo)
         self.first_index += entryTo
-        del self._terms[:entryTo]
+        self.bytes -= sum(self._sizes[:entryTo])
+        del self._terms[:entryTo], self._sizes[:entryTo]
         while len(self._recent) > len(self._terms):
             self._recent_bytes -= len(self._recent.popleft())
         self.sync()
@@ -127,7 +132,7 @@ class Journal:
         """Drop every entry; `add` may then begin anywhere."""
         self.sync()
         self._cut = (self.first_index, self.last_index + 1)
-        self._terms = array("Q")
+        self._terms, self._sizes = array("Q"), array("I")
         self._recent.clear()
         self._recent_bytes = self.bytes = 0
 
@@ -172,10 +177,15 @@ class Journal:
         self.close()
 
     def close(self) -> None:
-        if self._terms and self._values:
-            self._values[b"closed"] = b""
-        self.sync()
-        self._log.close()
+        try:
+            self.sync()
+        finally:
+            self._log.close()
+
+    def _count(self, term: int, size: int) -> None:
+        self._terms.append(term)
+        self._sizes.append(size)
+        self.bytes += size
 
     def _entries(self, start: int, stop: int) -> Iterator[Entry]:
         """Entries by position: old ones from disk, new ones from memory."""
@@ -211,8 +221,7 @@ class Journal:
                 raise Damaged(f"the journal has a hole between {self.last_index} and {index}")
             elif term < self._terms[-1]:
                 raise Damaged(f"the journal's term goes back at entry {index}")
-            self._terms.append(term)
-            self.bytes += len(command) + 12
+            self._count(term, len(command))
 
 
 def _seal(command: bytes, index: int, term: int) -> bytes:

@@ -131,8 +131,8 @@ def _apply_word(index: int, word: command.Word, rows: Rows, changed: dict[bytes,
             rows.put(Space.STAGED, _u32(part), migration + command.encode_writes(writes))
         case command.Migrate(migration, parts, number, shape):
             staged = list(rows.scan(Space.STAGED, _u32(0), _u32(parts)))
-            current, _ = schema_of(rows)
-            if current > number or [value[:16] for _, value in staged] != [migration] * parts:
+            whole = len(staged) == parts and all(value[:16] == migration for _, value in staged)
+            if not whole or schema_of(rows)[0] > number:
                 return Outcome.CONFLICT
             for _, value in staged:
                 for write in command.decode_writes(value[16:]):
@@ -189,8 +189,8 @@ def _well_formed(proposal: command.Proposal) -> bool:
     if len(proposal.id) != command.PROPOSAL_ID_BYTES:
         return False
     match proposal.word:
-        case command.Commit(points, _, writes):
-            keys = [point.key for point in points] + _keys(writes)
+        case command.Commit(points, ranges, writes):
+            keys = [point.key for point in points] + [one.start for one in ranges] + _keys(writes)
         case command.Stage(migration, part, writes):
             if len(migration) != 16 or not 0 <= part < 1 << 32:
                 return False

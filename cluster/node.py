@@ -98,7 +98,11 @@ class Node:
         lock = _take(settings.directory)
         try:
             opened = await asyncio.to_thread(
-                boot.reconcile, settings.directory, settings.name, map_size=settings.map_size
+                boot.reconcile,
+                settings.directory,
+                settings.name,
+                map_size=settings.map_size,
+                room=lambda size: _room(settings, size),
             )
         except BaseException:
             os.close(lock)
@@ -190,8 +194,8 @@ def _take(directory: Path) -> int:
     return fd
 
 
-def _room(settings: NodeSettings) -> bool:
-    return free_bytes(settings.directory) >= settings.disk_reserve
+def _room(settings: NodeSettings, size: int = 0) -> bool:
+    return free_bytes(settings.directory) >= settings.disk_reserve + size
 
 
 def _resolve(future: asyncio.Future[int | None], index: int | None) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -34,6 +35,7 @@ if pysyncobj.version.VERSION != PYSYNCOBJ:
 
 REGULAR, NO_OP = b"\x00", b"\x01"
 TICK_SECONDS = 0.05
+RETRY_SNAPSHOT_SECONDS = 60.0
 EXIT_FATAL = 70
 
 _DEFINITE = {
@@ -119,7 +121,8 @@ class Raft:
         self._waiting: deque[Callable[[], None]] = deque()
         self._stopping = False
         self.failed = False
-        self._snapshot_callbacks: list[Callable[[int | None], None]] = []
+        self._wanted: list[tuple[int, Callable[[int | None], None]]] = []
+        self._not_before = 0.0
         core = self._core = _Core(journal.identity.member, _conf(journal), journal, self._apply)
         core._SyncObj__serializer = snapshots
         core._SyncObj__raftLastApplied = state.applied[0]  # what is in the rows is not read again
@@ -180,7 +183,7 @@ class Raft:
         """Take a snapshot; `done` gets its index, or None when it failed, on the tick thread."""
 
         def ask() -> None:
-            self._snapshot_callbacks.append(done)
+            self._wanted.append((self._state.applied[0], done))
 
         self._waiting.append(ask)
         self._wake()
@@ -199,18 +202,28 @@ class Raft:
     def _between_ticks(self) -> None:
         while self._waiting:
             self._waiting.popleft()()
-        if self._snapshots.running:
+        if not self._snapshots.idle:
             return
-        latest = self._snapshots.meta
-        index = latest.index if latest else 0
-        if self._snapshot_callbacks and index >= self._state.applied[0]:
-            callbacks, self._snapshot_callbacks = self._snapshot_callbacks, []
-            for callback in callbacks:
-                callback(index)
-        elif self._snapshot_callbacks or self._due():
+        if self._snapshots.failed():
+            self._not_before = time.monotonic() + RETRY_SNAPSHOT_SECONDS
+            self._answer_snapshots(None)
+        if self._snapshots.meta is not None:
+            self._answer_snapshots(self._snapshots.meta.index)
+        if self._wanted or self._due():
             self._core.forceLogCompaction()
 
+    def _answer_snapshots(self, index: int | None) -> None:
+        """Tell those who are served by a snapshot at `index`; everyone when there is none."""
+        waiting, self._wanted = self._wanted, []
+        for wanted, done in waiting:
+            if index is None or wanted <= index:
+                done(index)
+            else:
+                self._wanted.append((wanted, done))
+
     def _due(self) -> bool:
+        if time.monotonic() < self._not_before:
+            return False
         journal = self._journal
         unguarded = self._snapshots.meta is None and journal.first_index > 0
         return unguarded or (

@@ -11,6 +11,7 @@ import logging
 import os
 import secrets
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -50,11 +51,16 @@ class Meta(msgspec.Struct, frozen=True):
 class Snapshots:
     """The snapshots of one member. Only the newest is kept."""
 
-    def __init__(self, path: Path, state: State, cluster: str) -> None:
+    def __init__(
+        self, path: Path, state: State, cluster: str, *, room: Callable[[int], bool]
+    ) -> None:
+        """`room` says whether that many bytes may be written to the disk now."""
         self.path = path
         self._state = state
         self._cluster = cluster
+        self._room = room
         self._phase = IDLE
+        self._failed = False
         self._cut_to: int | None = None
         self._thread: threading.Thread | None = None
         path.mkdir(parents=True, exist_ok=True)
@@ -70,19 +76,24 @@ class Snapshots:
         """What PySyncObj asks each tick: done once, and then it cuts the journal."""
         phase = self._phase
         if phase in (DONE, FAILED):
-            self._phase = IDLE
+            self._phase, self._failed = IDLE, phase == FAILED
         return phase, self._cut_to
 
     def serialize(self, data: tuple[object, Entry, Entry, set[object]], id_: int) -> None:
         """Begin a copy, on the tick thread: the rows are at entry `data[1]` right now."""
         _, last, before, members = data
         self._phase, self._cut_to = RUNNING, id_
-        txn = self._state.begin_copy()
+        size = self._state.size()
+        if not self._room(size):
+            log.warning("no snapshot at %d: no room for %d bytes", last[1], size)
+            self._phase = FAILED
+            return
+        copy = self._state.begin_copy()
         names = tuple(sorted(str(member) for member in members))
 
         def work() -> None:
             try:
-                self._take(txn, last, before, names)
+                self._take(copy, last, before, names)
                 self._phase = DONE
             except Exception:
                 log.exception("no snapshot at %d", last[1])
@@ -92,8 +103,13 @@ class Snapshots:
         self._thread.start()
 
     @property
-    def running(self) -> bool:
-        return self._phase == RUNNING
+    def idle(self) -> bool:
+        return self._phase == IDLE
+
+    def failed(self) -> bool:
+        """Whether the last one failed; says so once."""
+        failed, self._failed = self._failed, False
+        return failed
 
     def join(self) -> None:
         """Wait for a copy that is under way."""
@@ -101,15 +117,19 @@ class Snapshots:
             self._thread.join()
             self._thread = None
 
-    def _take(self, txn: object, last: Entry, before: Entry, members: tuple[str, ...]) -> None:
+    def _take(
+        self,
+        copy: Callable[[int], None],
+        last: Entry,
+        before: Entry,
+        members: tuple[str, ...],
+    ) -> None:
         name = f"snap-{last[1]}-{secrets.token_hex(4)}.mdb"
         target = self.path / name
         with target.open("w+b") as file:
-            self._state.copy(txn, file.fileno())  # type: ignore[arg-type]
-            file.flush()
+            copy(file.fileno())
             os.fsync(file.fileno())
-            file.seek(0)
-            digest, size = _digest(target)
+        digest, size = _digest(target)
         sync_directory(self.path)
         self._state.sync()  # durable up to here, before anyone cuts the journal
         meta = Meta(name, size, digest, last, before, members, self._cluster)

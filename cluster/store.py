@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Concatenate, Final, ParamSpec, Protocol, TypeVar
 
 from cluster import command
 from cluster.disk import State
 from cluster.errors import (
+    ClusterError,
     Conflict,
     DiskFull,
+    KeyInvalid,
     NoLeader,
     OutcomeUnknown,
     Overloaded,
@@ -22,6 +26,8 @@ from cluster.errors import (
 from cluster.machine import Applied, Outcome
 from cluster.table import Record, Schema, unpack
 from cluster.view import Transaction, View
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -125,7 +131,7 @@ class Store:
         self._subscribers.append(callback)
 
     async def transact(
-        self, work: Callable[Concatenate[Transaction, P], T], *args: P.args, **kwargs: P.kwargs
+        self, work: Callable[Concatenate[Transaction, P], T], /, *args: P.args, **kwargs: P.kwargs
     ) -> T:
         """Run `work` over the tables and commit what it wrote; its result once that is durable.
 
@@ -138,12 +144,18 @@ class Store:
         done, result = await self._run_once(deadline, work, *args, **kwargs)
         if done:
             return result
-        async with self._again:  # one at a time, so that each round lets one through
+        try:  # those who lost go one at a time, so that each round lets one through
+            await asyncio.wait_for(self._again.acquire(), deadline - self._loop.time())
+        except TimeoutError:
+            raise Conflict(f"{_name(work)} waited too long for its turn") from None
+        try:
             for _ in range(RUNS_MAX - 1):
                 done, result = await self._run_once(deadline, work, *args, **kwargs)
                 if done:
                     return result
-        raise Conflict(f"{getattr(work, '__qualname__', work)} lost {RUNS_MAX} times in a row")
+        finally:
+            self._again.release()
+        raise Conflict(f"{_name(work)} lost {RUNS_MAX} times in a row")
 
     async def barrier(self) -> None:
         """Return once everything committed anywhere before this call is applied here.
@@ -161,6 +173,7 @@ class Store:
         self,
         deadline: float,
         work: Callable[Concatenate[Transaction, P], T],
+        /,
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> tuple[bool, T]:
@@ -181,7 +194,14 @@ class Store:
             raise TooLarge(f"a transaction of {len(item)} bytes, more than {PROPOSAL_BYTES_MAX}")
         certain = True
         while (left := deadline - self._loop.time()) > 0:
-            outcome = await self._attempt(id, item, min(left, ATTEMPT_SECONDS))
+            try:
+                outcome = await self._attempt(id, item, min(left, ATTEMPT_SECONDS))
+            except ClusterError as error:
+                if certain:
+                    raise
+                raise OutcomeUnknown("proposed before, and not answered") from error
+            if outcome is Outcome.REFUSED:
+                raise KeyInvalid("the log refused a key no row can have")
             if isinstance(outcome, Outcome):
                 return outcome
             certain = certain and outcome
@@ -273,7 +293,10 @@ class Store:
                 keys.append((table.record, tuple(parts)))
         change = Change(done.index, tuple(keys))
         for callback in self._subscribers:
-            callback(change)
+            try:
+                callback(change)
+            except Exception:
+                log.exception("a subscriber failed at entry %d", change.index)
 
     def post(self, callback: Callable[..., None], *args: object) -> None:
         try:
@@ -285,7 +308,12 @@ class Store:
     async def close(self) -> None:
         """Take no more writes, and wait for those on their way."""
         self._closed = True
-        await asyncio.wait_for(self._idle.wait(), DEADLINE_SECONDS)
+        with suppress(TimeoutError):  # whoever still waits then gets OutcomeUnknown
+            await asyncio.wait_for(self._idle.wait(), DEADLINE_SECONDS)
+
+
+def _name(work: Callable[..., object]) -> str:
+    return getattr(work, "__qualname__", repr(work))
 
 
 def _settle(pending: _Pending, outcome: Outcome | bool) -> None:
