@@ -1,6 +1,7 @@
 """Which nodes run from this checkout: each announces itself in a file that it keeps locked.
 
-`data/run/<NODE_NAME>.json` holds what others need to find the node. The node holds a lock on the
+`data/run/<NODE_NAME>.json` holds what others need to find the node (a further node of the same name,
+with a data directory of its own, has `<NODE_NAME>~2.json`). The node holds a lock on the
 file for as long as its process lives and the kernel lets go of it at any kind of death, so a file
 left behind is never taken for a node and its process id never for that of a stranger.
 """
@@ -12,8 +13,6 @@ import json
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
-
-from hexhub.errors import Refused
 
 _MOST_BYTES = 1 << 16
 
@@ -48,33 +47,35 @@ def _directory(checkout: Path) -> Path:
     return checkout / "data" / "run"
 
 
-def _file(checkout: Path, name: str) -> Path:
-    return _directory(checkout) / f"{name}.json"
-
-
 def announce(checkout: Path, node: Running) -> Announcement | None:
-    """Say that `node`, this process, runs. Raises Refused when a node of that name already does.
+    """Say that `node`, this process, runs.
 
     None where the checkout cannot be written, as in a read-only image: a node there is found by
     its DATA_DIR.
     """
-    path = _file(checkout, node.name)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if not _try_lock(_open(path.with_suffix(".lock")), fcntl.LOCK_EX):
-            raise Refused(
-                f"a node called {node.name} already runs from {checkout}: "
-                "stop it, or set another NODE_NAME"
-            )
+        _directory(checkout).mkdir(parents=True, exist_ok=True)
+        stem = _claim(_directory(checkout), node.name)
         # Renamed into place locked and whole: what an earlier node left is never read as ours.
-        new = path.with_suffix(".new")
+        new = stem.with_name(stem.name + ".new")
         descriptor = _open(new)
         _try_lock(descriptor, fcntl.LOCK_EX)
         os.write(descriptor, json.dumps(asdict(node)).encode())
-        new.rename(path)
+        return Announcement(new.rename(stem.with_name(stem.name + ".json")))
     except OSError:
         return None
-    return Announcement(path)
+
+
+def _claim(directory: Path, name: str) -> Path:
+    """The first of `name`, `name~2`, … that no living node has; it stays ours until we end."""
+    number = 1
+    while True:
+        stem = directory / (name if number == 1 else f"{name}~{number}")
+        descriptor = _open(stem.with_name(stem.name + ".lock"))
+        if _try_lock(descriptor, fcntl.LOCK_EX):
+            return stem
+        os.close(descriptor)
+        number += 1
 
 
 def _open(path: Path) -> int:
@@ -111,10 +112,36 @@ class Watch:
         self.close()
 
 
-def watch(checkout: Path, name: str) -> Watch | None:
-    """The node called `name`, if it runs from `checkout`."""
+def nodes(checkout: Path) -> list[Running]:
+    """The nodes that run from `checkout` now, by name."""
+    found = []
+    for path in _files(checkout):
+        seen = _look(path)
+        if seen is not None:
+            with seen:
+                found.append(seen.running)
+    return found
+
+
+def watch(checkout: Path, node: Running) -> Watch | None:
+    """Watch one of `nodes`; None when it has ended meanwhile."""
+    for path in _files(checkout):
+        seen = _look(path)
+        if seen is not None:
+            if seen.running == node:
+                return seen
+            seen.close()
+    return None
+
+
+def _files(checkout: Path) -> list[Path]:
+    return sorted(_directory(checkout).glob("*.json"))
+
+
+def _look(path: Path) -> Watch | None:
+    """The node that announces itself in the file at `path`, if it lives."""
     try:
-        descriptor = os.open(_file(checkout, name), os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return None
     running = None if _is_free(descriptor) else _read(descriptor)
@@ -122,17 +149,6 @@ def watch(checkout: Path, name: str) -> Watch | None:
         os.close(descriptor)
         return None
     return Watch(running, descriptor)
-
-
-def nodes(checkout: Path) -> list[Running]:
-    """The nodes that run from `checkout` now, by name."""
-    found = []
-    for path in sorted(_directory(checkout).glob("*.json")):
-        seen = watch(checkout, path.stem)
-        if seen is not None:
-            with seen:
-                found.append(seen.running)
-    return found
 
 
 def _is_free(descriptor: int) -> bool:

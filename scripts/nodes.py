@@ -5,6 +5,7 @@ Exit codes: 0 done, 1 failed or not healthy, 2 usage, 3 (status) no node runs, 1
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
@@ -35,9 +36,9 @@ def main(arguments: list[str]) -> int:
             case ["start"]:
                 return start(load(os.environ, checkout=ROOT))
             case ["stop"]:
-                return stop([load(os.environ, checkout=ROOT).node_name])
+                return stop_named(load(os.environ, checkout=ROOT))
             case ["stop", "--all"]:
-                return stop([node.name for node in nodes(ROOT)])
+                return stop(nodes(ROOT))
             case ["status"]:
                 return status(as_json=False)
             case ["status", "--json"]:
@@ -62,10 +63,9 @@ def _error(words: str, code: int = 1) -> int:
 
 def start(config: Config) -> int:
     """Run `hexhub serve` in the background and return when it answers."""
-    seen = watch(ROOT, config.node_name)
-    if seen is not None:
-        with seen:
-            return _already(seen.running, config)
+    for node in nodes(ROOT):
+        if Path(node.data_dir) == config.data_dir:
+            return _already(node, config)
     config.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     log = config.data_dir / "hexhub.log"
     with log.open("ab") as output:
@@ -80,7 +80,7 @@ def start(config: Config) -> int:
         )
     _pid_file(config.data_dir).write_text(f"{process.pid}\n")
     try:
-        running = _wait_until_it_answers(config.node_name, process)
+        running = _wait_until_it_answers(process)
     except KeyboardInterrupt:
         process.terminate()
         return 130
@@ -92,7 +92,7 @@ def start(config: Config) -> int:
 
 def _already(running: Running, config: Config) -> int:
     here = f"{running.name} already runs at {running.url} (pid {running.pid})"
-    if (running.port, Path(running.data_dir)) != (config.port, config.data_dir):
+    if running.port != config.port:
         return _error(f"{here}: stop it first, or set another NODE_NAME")
     if _answer(running, "/health/live") != 200:
         return _error(f"{here} and does not answer")
@@ -100,15 +100,12 @@ def _already(running: Running, config: Config) -> int:
     return 0
 
 
-def _wait_until_it_answers(name: str, process: subprocess.Popen[bytes]) -> Running | None:
+def _wait_until_it_answers(process: subprocess.Popen[bytes]) -> Running | None:
     """The node, or None when its process ended or START_S have passed."""
     deadline = time.monotonic() + START_S
     while process.poll() is None and time.monotonic() < deadline:
-        seen = watch(ROOT, name)
-        if seen is not None:
-            with seen:
-                running = seen.running
-            # Another process may have the port or the name: only ours counts.
+        for running in nodes(ROOT):
+            # Another process may have the port: only ours counts.
             if running.pid == process.pid and _answer(running, "/health/live") == 200:
                 return running
         time.sleep(POLL_S)
@@ -152,37 +149,43 @@ def _pid_file(data_dir: Path) -> Path:
 # stop
 
 
-def stop(names: list[str]) -> int:
-    """Ask the nodes of these names to end, all at once, and wait until their processes have."""
-    if not names:
-        print("no node runs from this checkout")
-    watches = [(name, watch(ROOT, name)) for name in names]
-    for _, seen in watches:
-        if seen is not None:
-            _terminate(seen.running.pid)
-    deadline = time.monotonic() + STOP_S
-    return max((_ended(name, seen, deadline) for name, seen in watches), default=0)
-
-
-def _terminate(pid: int) -> None:
-    try:
-        os.kill(pid, signal.SIGTERM)
-    except ProcessLookupError:
-        return  # it ended meanwhile
-
-
-def _ended(name: str, seen: Watch | None, deadline: float) -> int:
-    if seen is None:
-        print(f"{name} is not running")
+def stop_named(config: Config) -> int:
+    """Stop the node of NODE_NAME; DATA_DIR tells which one, where several have that name."""
+    named = [node for node in nodes(ROOT) if node.name == config.node_name]
+    if not named:
+        print(f"{config.node_name} is not running")
         return 0
+    if len(named) > 1:
+        here = [node for node in named if Path(node.data_dir) == config.data_dir]
+        if not here:
+            places = ", ".join(node.data_dir for node in named)
+            return _error(f"several nodes are called {config.node_name}: set DATA_DIR ({places})")
+        named = here
+    return stop(named)
+
+
+def stop(running: list[Running]) -> int:
+    """Ask these nodes to end, all at once, and wait until their processes have."""
+    if not running:
+        print("no node runs from this checkout")
+    watches = [seen for node in running if (seen := watch(ROOT, node)) is not None]
+    for seen in watches:
+        # It cannot be a stranger's: the process of that id holds the lock of the node's file.
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(seen.running.pid, signal.SIGTERM)
+    deadline = time.monotonic() + STOP_S
+    return max((_ended(seen, deadline) for seen in watches), default=0)
+
+
+def _ended(seen: Watch, deadline: float) -> int:
     with seen:
-        pid = seen.running.pid
+        node = seen.running
         while not seen.ended():
             if time.monotonic() > deadline:
-                return _error(f"{name} (pid {pid}) has not ended after {STOP_S:.0f} s")
+                return _error(f"{node.name} (pid {node.pid}) has not ended after {STOP_S:.0f} s")
             time.sleep(POLL_S)
-        _pid_file(Path(seen.running.data_dir)).unlink(missing_ok=True)
-        print(f"{name} stopped")
+        _pid_file(Path(node.data_dir)).unlink(missing_ok=True)
+        print(f"{node.name} stopped")
         return 0
 
 

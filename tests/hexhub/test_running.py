@@ -7,13 +7,9 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
-import pytest
-
 from hexhub.config import find_checkout
-from hexhub.errors import Refused
 from hexhub.running import Running, announce, nodes, watch
 
 NODE = Running(
@@ -51,7 +47,6 @@ def node_process(checkout: Path, name: str) -> Iterator[subprocess.Popen[str]]:
 
 def test_nothing_runs_from_a_fresh_checkout(tmp_path: Path) -> None:
     assert nodes(tmp_path) == []
-    assert watch(tmp_path, "hex_hub1") is None
 
 
 def test_nodes_are_listed_by_name_while_they_live(tmp_path: Path) -> None:
@@ -79,26 +74,28 @@ def test_a_file_that_no_process_holds_is_no_node(tmp_path: Path) -> None:
     assert nodes(tmp_path) == []
 
 
-def test_a_second_node_of_the_same_name_is_refused(tmp_path: Path) -> None:
-    with node_process(tmp_path, NODE.name):
-        with pytest.raises(Refused, match="a node called hex_hub1 already runs from"):
-            announce(tmp_path, NODE)
-        other = announce(tmp_path, replace(NODE, name="other"))
-        assert other is not None
-        other.withdraw()
+def test_nodes_of_one_name_with_data_of_their_own_are_all_listed(tmp_path: Path) -> None:
+    with node_process(tmp_path, "a") as one, node_process(tmp_path, "a") as two:
+        assert {node.pid for node in nodes(tmp_path)} == {one.pid, two.pid}
+        one.communicate()
+        assert [node.pid for node in nodes(tmp_path)] == [two.pid]
+        with node_process(tmp_path, "a") as three:
+            assert {node.pid for node in nodes(tmp_path)} == {two.pid, three.pid}
 
 
 def test_the_end_of_a_watched_node_is_the_end_of_its_process(tmp_path: Path) -> None:
-    with node_process(tmp_path, "a") as process:
-        seen = watch(tmp_path, "a")
+    with node_process(tmp_path, "a") as process, node_process(tmp_path, "b"):
+        (node, _) = nodes(tmp_path)
+        seen = watch(tmp_path, node)
         assert seen is not None
         with seen:
-            assert seen.running.pid == process.pid
+            assert seen.running == node
             assert not seen.ended()
             (tmp_path / "data" / "run" / "a.json").unlink()
             assert not seen.ended()
             process.communicate()
             assert seen.ended()
+        assert watch(tmp_path, node) is None
 
 
 def test_a_checkout_that_cannot_be_written_is_no_reason_not_to_run(tmp_path: Path) -> None:

@@ -20,7 +20,8 @@ def checkout(tmp_path: Path) -> Iterator[Checkout]:
     copy = Checkout(tmp_path)
     copy.put_on_path("python3.11")
     yield copy
-    copy.run("cluster.sh", "stop", "--all")
+    if list(copy.root.glob("data/run/*.json")):
+        copy.run("cluster.sh", "stop", "--all")
 
 
 def test_without_a_python_of_3_11_the_start_says_so(checkout: Checkout) -> None:
@@ -30,7 +31,6 @@ def test_without_a_python_of_3_11_the_start_says_so(checkout: Checkout) -> None:
     assert (code, output) == (1, "")
     assert errors.startswith("error: HexHub needs Python 3.11 or newer, and none was found")
     assert len(errors.splitlines()) == 1
-    checkout.put_on_path("python3.11")  # for the end of the test
 
 
 def test_a_name_on_path_that_runs_nothing_is_passed_over(checkout: Checkout) -> None:
@@ -126,7 +126,7 @@ def test_a_detached_node_starts_shows_and_stops(checkout: Checkout) -> None:
     assert (shown["health"], shown["data_dir"]) == ("healthy", str(data))
 
     assert checkout.run("cluster.sh", "start", "--detach")[0] == 0  # it runs: nothing to do
-    code, _, errors = checkout.run("cluster.sh", "start", "--detach", DATA_DIR="elsewhere")
+    code, _, errors = checkout.run("cluster.sh", "start", "--detach", PORT=str(free_port()))
     assert code == 1
     assert "already runs" in errors
 
@@ -148,6 +148,18 @@ def test_names_and_data_directories_of_the_environment_hold(checkout: Checkout) 
     ]
     assert checkout.run("cluster.sh", "stop")[1] == "hex_hub1 is not running\n"
     assert checkout.run("cluster.sh", "stop", "--all")[1] == "a stopped\nb stopped\n"
+
+
+def test_of_nodes_with_one_name_the_data_directory_tells_which_to_stop(checkout: Checkout) -> None:
+    checkout.run("cluster.sh", "start", "--detach", DATA_DIR="one")
+    assert checkout.run("cluster.sh", "start", "--detach", PORT=str(free_port()))[0] == 0
+    code, _, errors = checkout.run("cluster.sh", "stop", DATA_DIR="two")
+    assert code == 1
+    assert errors.startswith("error: several nodes are called hex_hub1: set DATA_DIR (")
+    assert checkout.run("cluster.sh", "stop")[1] == "hex_hub1 stopped\n"
+    (left,) = json.loads(checkout.run("cluster.sh", "status", "--json")[1])
+    assert left["data_dir"] == str(checkout.root / "one")
+    assert checkout.run("cluster.sh", "stop")[1] == "hex_hub1 stopped\n"  # the only one
 
 
 def test_a_node_that_is_not_ready_is_not_healthy(checkout: Checkout) -> None:
