@@ -1,0 +1,230 @@
+"""Builds a node from a Config; the only place that chooses implementations. A parts list."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+
+import structlog
+from aiohttp.web import ServerRunner, SockSite, UnixSite
+
+from cluster import ClusterError, Node, NodeSettings
+from hexhub import __version__, control_socket, keyring, running
+from hexhub.config import Config
+from hexhub.counters import Counters
+from hexhub.domain import users
+from hexhub.errors import Invalid, Refused
+from hexhub.formats import signing_key
+from hexhub.http.dispatch import Dispatcher
+from hexhub.http.metrics import Metrics
+from hexhub.http.routes import Router
+from hexhub.http.server import BACKLOG, HttpServer, bind
+from hexhub.hub import Hub, client_lines, utc_now
+from hexhub.passwords import Passwords
+from hexhub.repositories.own import Own
+from hexhub.schema import Release, schema
+from hexhub.sites import api, control, ops, repo, web
+from hexhub.storage.local import LocalStorage
+from hexhub.storage.memory import SmallBlobs
+from hexhub.storage.spool import Spool
+
+DRAIN_S = 30.0
+SWEEP_EVERY_S = 3600.0
+SWEEP_GRACE_S = 24 * 3600.0
+FIRST_RUN_GOOD_FOR = timedelta(hours=24)
+UNPACKING_THREADS = 2
+
+
+def router(metrics: Metrics) -> Router:
+    """Every route of the public face."""
+    return Router(
+        [
+            *ops.routes.under(""),
+            *ops.metrics_routes(metrics).under(""),
+            *api.routes(),
+            *repo.all_routes(),
+            *web.routes(),
+        ]
+    )
+
+
+@asynccontextmanager
+async def open_hub(config: Config) -> AsyncIterator[Hub]:
+    """Everything of a node but its listening sockets; closed in reverse."""
+    async with AsyncExitStack() as stack:
+        root = keyring.root_secret(config)
+        settings = NodeSettings(
+            name=config.node_name, directory=config.data_dir / "cluster", version=__version__
+        )
+        try:
+            node = await Node.open(settings, schema)
+        except ClusterError as error:
+            raise Refused(str(error)) from error
+        stack.push_async_callback(node.close)
+        store = node.store
+        key = await keyring.open_signing_key(config, store, root)
+        own = Own(store, key)
+        stack.callback(own.close)
+        passwords = Passwords()
+        stack.callback(passwords.close)
+        storage = LocalStorage(config.storage_path)
+        stack.push_async_callback(storage.close)
+        unpacking = ThreadPoolExecutor(UNPACKING_THREADS, "unpacking")
+        stack.callback(unpacking.shutdown)
+        hub = Hub(
+            node=node,
+            store=store,
+            storage=storage,
+            spool=Spool(config.data_dir / "spool"),
+            small_blobs=SmallBlobs(),
+            own=own,
+            passwords=passwords,
+            counters=Counters(store),
+            unpacking=unpacking,
+            hashing_key=await keyring.open_hashing_key(store, root),
+            public_key_pem=signing_key.public_key_pem(key),
+            fingerprint=signing_key.fingerprint(key),
+            url=config.url,
+            anonymous_read=config.anonymous_read,
+            registration_open=config.registration == "open",
+            basic_auth=config.basic_auth,
+            dependency_check=config.dependency_check,
+            first_run_token=os.urandom(24).hex(),
+            first_run_until=utc_now() + FIRST_RUN_GOOD_FOR,
+        )
+        stack.push_async_callback(hub.counters.flush)
+        await _first_administrator(config, hub)
+        yield hub
+
+
+async def _first_administrator(config: Config, hub: Hub) -> None:
+    """The administrator that the environment names, when there is none yet (design §9)."""
+    if config.admin_user is None or config.admin_password is None:
+        return
+    with hub.store.view() as view:
+        if users.administrators(view):
+            return
+    hashed = await hub.passwords.hash(config.admin_password.reveal())
+    try:
+        await hub.store.transact(
+            users.create_first_administrator,
+            config.admin_user,
+            config.admin_email,
+            hashed,
+            hub.now(),
+        )
+    except Invalid as error:
+        raise Refused(f"HEXHUB_ADMIN_*: {error}") from None
+
+
+async def serve(config: Config, log: structlog.typing.FilteringBoundLogger) -> None:
+    """Run a node until SIGTERM or SIGINT, then drain for up to 30 s."""
+    _check_port(config)
+    sock = bind(config.host, config.port)
+    async with AsyncExitStack() as stack:
+        stack.callback(sock.close)
+        config.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        announcement = running.announce(
+            config.checkout,
+            running.Running(
+                name=config.node_name,
+                pid=os.getpid(),
+                host=config.host,
+                port=config.port,
+                url=config.url,
+                data_dir=str(config.data_dir),
+            ),
+        )
+        if announcement is not None:
+            stack.callback(announcement.withdraw)
+        hub = await stack.enter_async_context(open_hub(config))
+        metrics = Metrics()
+        public = ServerRunner(
+            HttpServer(Dispatcher(hub, router(metrics), metrics, log)), shutdown_timeout=DRAIN_S
+        )
+        operator = ServerRunner(
+            HttpServer(Dispatcher(hub, Router(control.routes.under("")), metrics, log)),
+            shutdown_timeout=DRAIN_S,
+        )
+        for runner in (operator, public):
+            await runner.setup()
+            stack.push_async_callback(runner.cleanup)
+        with control_socket.short_path(config.data_dir, fresh=True) as path:
+            await UnixSite(operator, path).start()
+            os.chmod(path, 0o600)
+        stack.callback(control_socket.remove, config.data_dir)
+        _greet(config, hub)
+        await SockSite(public, sock, backlog=BACKLOG).start()
+        log.info("listening", node=config.node_name, url=config.url, version=__version__)
+        await _until_told_to_stop(hub, log)
+        log.info("stopping", node=config.node_name)
+
+
+def _check_port(config: Config) -> None:
+    for node in running.nodes(config.checkout):
+        if node.port == config.port and node.host == config.host and node.pid != os.getpid():
+            raise Refused(
+                f"port {config.port} is taken by {node.name} (process {node.pid}): "
+                "stop it, or set another PORT"
+            )
+
+
+async def _until_told_to_stop(hub: Hub, log: structlog.typing.FilteringBoundLogger) -> None:
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    work = [loop.create_task(hub.counters.run()), loop.create_task(_sweep(hub, log))]
+    await stop.wait()
+    for task in work:
+        task.cancel()
+    await asyncio.gather(*work, return_exceptions=True)
+
+
+async def _sweep(hub: Hub, log: structlog.typing.FilteringBoundLogger) -> None:
+    """Delete objects that nothing points to, once they are a day old."""
+    while True:
+        await asyncio.sleep(SWEEP_EVERY_S)
+        with hub.store.view() as view:
+            keep = {
+                checksum
+                for release in view.scan(Release)
+                for checksum in (release.outer_checksum, release.docs_checksum)
+                if checksum is not None
+            }
+        deleted = await hub.storage.sweep(keep, older_than_s=SWEEP_GRACE_S)
+        if deleted:
+            log.info("swept objects that nothing points to", deleted=deleted)
+
+
+def _greet(config: Config, hub: Hub) -> None:
+    """What a person needs next. The first-run link goes to a terminal and a file, never to a log."""
+    path = config.data_dir / "first-run"
+    with hub.store.view() as view:
+        needs_administrator = not users.administrators(view)
+    print(f"HexHub {__version__}, node {config.node_name}, on {hub.url}")
+    if needs_administrator:
+        link = f"{hub.url}/first-run?token={hub.first_run_token}"
+        _write_private(path, link)
+        where = link if sys.stdout.isatty() else f"the link in {path}"
+        print(f"\nNo administrator yet. Make the first one within 24 hours: {where}\n")
+        for line in client_lines(hub):
+            print(f"  {line.text}     # {line.purpose}")
+        print()
+    else:
+        path.unlink(missing_ok=True)
+    sys.stdout.flush()
+
+
+def _write_private(path: Path, text: str) -> None:
+    path.unlink(missing_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text + "\n")

@@ -1,0 +1,80 @@
+"""Commands that run a node, or say what it is and how it is set."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import click
+
+from hexhub import __version__
+from hexhub.cli.node import Options, as_json, show, table
+from hexhub.config import describe
+from hexhub.errors import Refused
+
+
+@click.command()
+@click.pass_obj
+def serve(options: Options) -> None:
+    """Run a node in the foreground until SIGTERM or SIGINT."""
+    # Imported here: no other command needs the server, and all are to start quickly.
+    import uvloop
+
+    from hexhub import app, logs
+
+    config = options.config
+    log = logs.configure(config.log_format, config.log_level)
+    try:
+        uvloop.run(app.serve(config, log))
+    except Refused as error:
+        log.error("the node does not start", reason=str(error))
+        raise
+
+
+@click.command("public-key")
+@click.option("--fingerprint", is_flag=True, help="Print the fingerprint instead.")
+@as_json
+@click.pass_obj
+def public_key(options: Options, fingerprint: bool, as_json: bool) -> None:
+    """The key that the registry is signed with, in PEM."""
+    value = options.ask("GET", "/public-key")
+    show(value, as_json, value["fingerprint"] if fingerprint else value["pem"].rstrip())
+
+
+@click.command()
+@as_json
+def routes(as_json: bool) -> None:
+    """Every route: method, path, and who may call it."""
+    from hexhub import app
+    from hexhub.http.metrics import Metrics
+
+    value = [
+        {"method": route.method, "path": route.pattern or "/", "permission": route.allow.name}
+        for route in app.router(Metrics()).routes
+    ]
+    rows = [(row["method"], row["path"], row["permission"]) for row in value]
+    show(value, as_json, table(rows, ("METHOD", "PATH", "PERMISSION")))
+
+
+@click.group()
+def config() -> None:
+    """Settings."""
+
+
+@config.command("show")
+@as_json
+@click.pass_obj
+def config_show(options: Options, as_json: bool) -> None:
+    """Every setting, its value, and where that came from."""
+    settings = describe(options.config)
+    rows = [(setting.name, setting.value, setting.source) for setting in settings]
+    show([asdict(s) for s in settings], as_json, table(rows, ("NAME", "VALUE", "SOURCE")))
+
+
+@click.command()
+@as_json
+def version(as_json: bool) -> None:
+    """The version of this program."""
+    show({"version": __version__}, as_json, f"hexhub {__version__}")
+
+
+COMMANDS = (serve, public_key, routes, config, version)

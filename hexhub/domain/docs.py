@@ -1,0 +1,55 @@
+"""Documentation of releases: which archive belongs to which release (docs.md §2)."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import msgspec
+
+from cluster import Transaction
+from hexhub.domain import permissions, releases
+from hexhub.domain.actors import Actor
+from hexhub.errors import NotFound
+from hexhub.schema import Package, Release
+
+
+def publish(
+    tx: Transaction,
+    actor: Actor,
+    repository: str,
+    name: str,
+    version: str,
+    checksum: bytes,
+    now: datetime,
+) -> Release:
+    """Point a release to its docs archive; any number of times, with no window."""
+    return _point(tx, actor, repository, name, version, checksum, now)
+
+
+def delete(
+    tx: Transaction, actor: Actor, repository: str, name: str, version: str, now: datetime
+) -> Release:
+    """Take the docs of a release away, if there are any."""
+    return _point(tx, actor, repository, name, version, None, now)
+
+
+def _point(
+    tx: Transaction,
+    actor: Actor,
+    repository: str,
+    name: str,
+    version: str,
+    checksum: bytes | None,
+    now: datetime,
+) -> Release:
+    parsed = releases.parse_version(version)
+    permissions.require_owner(tx, actor, repository, name, "maintainer")
+    package = tx.get(Package, repository, name)
+    release = tx.get(Release, repository, name, str(parsed))
+    if package is None or release is None:
+        raise NotFound
+    changed = msgspec.structs.replace(release, docs_checksum=checksum, updated_at=now)
+    if release.docs_checksum != checksum:
+        tx.put(changed)
+        tx.put(msgspec.structs.replace(package, updated_at=now))
+    return changed

@@ -1,0 +1,94 @@
+"""Packages: find, list and search."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from cluster import View
+from hexhub.domain import permissions
+from hexhub.domain.actors import Actor
+from hexhub.errors import NotFound
+from hexhub.formats.version import Version
+from hexhub.schema import PUBLIC, Member, Organization, Package, Release
+
+
+def find(view: View, actor: Actor, repository: str, name: str) -> Package:
+    """A package that this actor may see. Raises NotFound."""
+    if not permissions.may_see(view, actor, repository):
+        raise NotFound
+    package = view.get(Package, repository, name)
+    if package is None:
+        raise NotFound
+    return package
+
+
+def releases(view: View, package: Package) -> list[Release]:
+    """Every release of a package, newest first by SemVer."""
+    found = view.scan(Release, package.repository, package.name)
+    return sorted(found, key=lambda release: Version.parse(release.version), reverse=True)
+
+
+def latest(releases_: Iterable[Release]) -> Release | None:
+    """Of releases sorted newest first: the newest stable one, else the newest."""
+    releases_ = list(releases_)
+    return latest_stable(releases_) or next(iter(releases_), None)
+
+
+def latest_stable(releases_: Iterable[Release]) -> Release | None:
+    """Of releases sorted newest first: the newest that is no pre-release."""
+    return next((r for r in releases_ if not Version.parse(r.version).pre), None)
+
+
+def repositories(view: View, actor: Actor) -> list[str]:
+    """The repositories whose packages this actor sees: the public one, then others by name."""
+    if actor.organization is not None:
+        others = [actor.organization]
+    elif actor.user is not None:
+        members = view.find(Member, "user", actor.user.username)
+        others = sorted(member.organization for member in members)
+    else:
+        others = []
+    return [PUBLIC, *(name for name in others if view.get(Organization, name))]
+
+
+def search(view: View, repositories_: list[str], text: str) -> list[Package]:
+    """Packages whose name or description matches free text, by name (http-api.md §3.6)."""
+    wanted = " ".join(text.split()).lower()
+    found = [
+        package
+        for repository in repositories_
+        for package in view.scan(Package, repository)
+        if _matches(package, wanted)
+    ]
+    return sorted(found, key=lambda package: (package.name, package.repository != PUBLIC))
+
+
+def _matches(package: Package, wanted: str) -> bool:
+    if not wanted:
+        return True
+    repository, slash, name = wanted.partition("/")
+    if slash:
+        return package.repository == repository and _name_matches(package.name, name)
+    return _name_matches(package.name, wanted) or _described(package, wanted)
+
+
+def _name_matches(name: str, wanted: str) -> bool:
+    """Texts of three and more characters match anywhere, shorter ones only exactly."""
+    return wanted in name if len(wanted) >= 3 else wanted == name
+
+
+def _described(package: Package, wanted: str) -> bool:
+    words = {_stem(word) for word in _words(package.meta.description or "")}
+    return any(_stem(word) in words for word in _words(wanted))
+
+
+def _words(text: str) -> list[str]:
+    return "".join(char if char.isalnum() else " " for char in text.lower()).split()
+
+
+def _stem(word: str) -> str:
+    """Enough English stemming that singular and plural meet."""
+    for ending in ("ing", "ies", "es", "ed", "s", "y"):
+        if word.endswith(ending) and len(word) - len(ending) >= 3:
+            return word[: -len(ending)]
+    return word

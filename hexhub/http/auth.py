@@ -1,0 +1,116 @@
+"""Who is calling: the `Authorization` header to an actor (http-api.md §2.1, §2.10)."""
+
+from __future__ import annotations
+
+import base64
+import hmac
+
+from cluster import View
+from hexhub.domain import users
+from hexhub.domain.actors import NOBODY, Actor
+from hexhub.errors import BadRequest, NotFound, Unauthenticated
+from hexhub.http.call import Call
+from hexhub.hub import Hub
+from hexhub.schema import Key, Organization, User
+
+INVALID_KEY = "invalid API key"
+REVOKED_KEY = "API key revoked"
+BASIC_OFF = "Basic authentication is disabled. Update your client to use OAuth or an API key."
+
+
+class RevokedKey(Unauthenticated):
+    """A key that was good once, shown by its holder."""
+
+
+def header(call: Call) -> str | None:
+    """The one `Authorization` header; two count as none."""
+    values = call.request.headers.getall("Authorization", [])
+    return values[0] if len(values) == 1 else None
+
+
+async def authenticate(call: Call) -> Actor:
+    """The actor of an API request. Raises Unauthenticated for a credential that is no good."""
+    value = header(call)
+    if value is None:
+        return NOBODY
+    if value.startswith("Basic "):
+        return await _basic(call, value.removeprefix("Basic "))
+    return key_actor(call, value.removeprefix("Bearer ").strip())
+
+
+async def repository_actor(call: Call) -> Actor:
+    """The actor on a repository path: a raw key, `Bearer` with a key, or Basic with one.
+
+    Raises Unauthenticated, which repository paths never show (registry.md §7).
+    """
+    value = header(call)
+    if value is None:
+        return NOBODY
+    if value.startswith("Basic "):
+        return key_actor(call, _credentials(value.removeprefix("Basic "))[1])
+    return key_actor(call, value.removeprefix("Bearer ").strip())
+
+
+def key_actor(call: Call, secret: str) -> Actor:
+    """The owner of a key. Raises Unauthenticated for an unknown or revoked one."""
+    hub = call.hub
+    with hub.store.view() as view:
+        key = _key(view, hub, secret)
+        if key is None:
+            raise Unauthenticated(INVALID_KEY)
+        actor = _owner(view, key)
+    if actor is None:
+        raise Unauthenticated(INVALID_KEY)
+    if key.revoked(call.now) or (actor.user is not None and actor.user.disabled):
+        raise RevokedKey(REVOKED_KEY)
+    hub.counters.key_use(key, call.now, call.ip, call.user_agent)
+    return actor
+
+
+def _key(view: View, hub: Hub, secret: str) -> Key | None:
+    digest = hub.secret_hash(secret)
+    key = view.get(Key, digest[:32])
+    return key if key and hmac.compare_digest(key.verifier, digest[32:]) else None
+
+
+def _owner(view: View, key: Key) -> Actor | None:
+    kind, _, name = key.owner.partition(":")
+    if kind == "org":
+        return Actor(organization=name, key=key) if view.get(Organization, name) else None
+    user = view.get(User, name)
+    return Actor(user=user, key=key) if user else None
+
+
+async def _basic(call: Call, encoded: str) -> Actor:
+    if not call.hub.basic_auth:
+        raise Unauthenticated(BASIC_OFF, 'Bearer realm="hex"')
+    name, password = _credentials(encoded)
+    user = _user(call.hub, name)
+    stored = user.password_hash if user else None
+    if not await call.hub.passwords.matches(stored, password) or user is None:
+        raise Unauthenticated("invalid username and password combination")
+    if user.disabled:
+        raise BadRequest("account is disabled")
+    return Actor(user=user)
+
+
+def _credentials(encoded: str) -> tuple[str, str]:
+    try:
+        name, colon, password = base64.b64decode(encoded, validate=True).decode().partition(":")
+    except ValueError:
+        colon = ""
+    if not colon:
+        raise Unauthenticated("invalid authentication information")
+    return name, password
+
+
+def _user(hub: Hub, name: str) -> User | None:
+    if "\0" in name:
+        return None
+    with hub.store.view() as view:
+        if "@" in name:
+            return users.find_by_address(view, name)
+        try:
+            return users.find(view, name)
+        except NotFound:
+            return None

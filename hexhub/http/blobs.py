@@ -1,0 +1,96 @@
+"""Stored objects as answers: ETag, conditional requests, one byte range, HEAD, flat memory."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+
+from aiohttp.web import BaseRequest, Response, StreamResponse
+
+from hexhub.http import responses
+from hexhub.storage import Blob, Storage
+from hexhub.storage.memory import SmallBlobs
+
+SMALL = 256 * 1024
+"""Objects up to this many bytes are answered from memory."""
+
+ONE_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
+
+
+class Streamed(StreamResponse):
+    """An answer whose body comes in pieces; the dispatcher sends them."""
+
+    def __init__(self, status: int, headers: dict[str, str], chunks: AsyncIterator[bytes]) -> None:
+        super().__init__(status=status, headers=headers)
+        self.chunks = chunks
+
+
+async def answer(
+    request: BaseRequest,
+    storage: Storage,
+    small: SmallBlobs,
+    checksum: bytes,
+    headers: dict[str, str],
+) -> StreamResponse:
+    """An object, a part of it, or 304. Raises what `storage.open` raises."""
+    etag = f'"{checksum.hex()}"'
+    headers = headers | {"ETag": etag, "Accept-Ranges": "bytes"}
+    if responses.is_fresh(request, etag):
+        return Response(status=304, headers=headers)
+    body = small.get(checksum)
+    if body is not None:
+        return _from_memory(request, body, etag, headers)
+    blob = await storage.open(checksum)
+    if blob.size <= SMALL:
+        body = await blob.read()
+        small.put(checksum, body)
+        return _from_memory(request, body, etag, headers)
+    return _from_disk(request, blob, etag, headers)
+
+
+def _from_memory(
+    request: BaseRequest, body: bytes, etag: str, headers: dict[str, str]
+) -> StreamResponse:
+    part = _part(request, etag, len(body))
+    if part is None:
+        return Response(body=body, headers=headers)
+    if not part:
+        return _unsatisfiable(len(body), headers)
+    headers["Content-Range"] = f"bytes {part.start}-{part.stop - 1}/{len(body)}"
+    return Response(status=206, body=body[part.start : part.stop], headers=headers)
+
+
+def _from_disk(
+    request: BaseRequest, blob: Blob, etag: str, headers: dict[str, str]
+) -> StreamResponse:
+    part = _part(request, etag, blob.size)
+    if part is not None and not part:
+        return _unsatisfiable(blob.size, headers)
+    status = 200 if part is None else 206
+    if part is not None:
+        headers["Content-Range"] = f"bytes {part.start}-{part.stop - 1}/{blob.size}"
+    part = part if part is not None else range(blob.size)
+    headers["Content-Length"] = str(len(part))
+    return Streamed(status, headers, blob.chunks(part.start, part.stop))
+
+
+def _unsatisfiable(size: int, headers: dict[str, str]) -> Response:
+    return Response(status=416, headers=headers | {"Content-Range": f"bytes */{size}"})
+
+
+def _part(request: BaseRequest, etag: str, size: int) -> range | None:
+    """The bytes asked for; None for all, empty for none that exist (RFC 9110 §14).
+
+    More than one range, or one for another version (`If-Range`), gets everything.
+    """
+    match = ONE_RANGE.fullmatch(request.headers.get("Range", "").strip())
+    if match is None or match[1] == match[2] == "":
+        return None
+    if request.headers.get("If-Range", etag) != etag:
+        return None
+    if match[1] == "":
+        return range(max(0, size - int(match[2])), size) if int(match[2]) else range(0)
+    start = int(match[1])
+    if match[2] and int(match[2]) < start:
+        return None
+    return range(start, min(int(match[2]) + 1, size) if match[2] else size)

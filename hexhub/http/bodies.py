@@ -1,0 +1,143 @@
+"""Bodies of requests: parsed ones, and uploads that are streamed to disk (http-api.md §1.3, §1.8)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from urllib.parse import parse_qsl
+
+import msgspec
+from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.web import BaseRequest
+
+from hexhub.errors import (
+    BadRequest,
+    Invalid,
+    LengthRequired,
+    Malformed,
+    TimedOut,
+    TooLarge,
+)
+from hexhub.formats import erlang_external
+from hexhub.http.call import Call
+from hexhub.storage import Spooled
+
+PARSED_SIZE_MAX = 8_000_000
+FORM_SIZE_MAX = 1_000_000
+UPLOAD_SIZE_MAX = 20 * 1024 * 1024
+ANNOUNCED_SIZE_MAX = 16 * 1024 * 1024
+STALL_S = 10.0
+BODY_S = 600.0
+"""Longest time for a whole body, so that one byte every nine seconds does not hold a slot."""
+FORM_FIELDS_MAX = 1000
+
+
+def kind(request: BaseRequest) -> str | None:
+    """`json`, `erlang`, `form`, or None for a body that is not parsed."""
+    media = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    if media == "application/vnd.hex+erlang":
+        return "erlang"
+    if media == "application/json" or (
+        media.startswith("application/") and media.endswith("+json")
+    ):
+        return "json"
+    return "form" if media == "application/x-www-form-urlencoded" else None
+
+
+async def parse(request: BaseRequest) -> Mapping[str, object]:
+    """The fields of a parsed body; empty for every other body, which stays unread.
+
+    Raises BadRequest, TooLarge, TimedOut.
+    """
+    of = kind(request)
+    if of is None or not request.body_exists:
+        return {}
+    await send_continue(request)
+    data = await _read(request, FORM_SIZE_MAX if of == "form" else PARSED_SIZE_MAX)
+    if not data:
+        return {}
+    if of == "form":
+        return _form(data)
+    value = _decode(data, of)
+    return value if isinstance(value, dict) else {}
+
+
+def _decode(data: bytes, of: str) -> object:
+    try:
+        if of == "erlang":
+            return erlang_external.decode(data)
+        return msgspec.json.decode(data)
+    except (Malformed, msgspec.DecodeError, RecursionError, ValueError):
+        raise BadRequest("Bad request") from None
+
+
+def _form(data: bytes) -> dict[str, object]:
+    try:
+        pairs = parse_qsl(
+            data.decode(), keep_blank_values=True, errors="strict", max_num_fields=FORM_FIELDS_MAX
+        )
+    except ValueError:
+        raise BadRequest("Bad request") from None
+    return dict(pairs)
+
+
+async def _read(request: BaseRequest, size_max: int) -> bytes:
+    if (request.content_length or 0) > size_max:
+        raise TooLarge
+    data = bytearray()
+    async for chunk in _chunks(request):
+        data += chunk
+        if len(data) > size_max:
+            raise TooLarge
+    return bytes(data)
+
+
+async def _chunks(request: BaseRequest) -> AsyncIterator[bytes]:
+    """The raw body; each wait is bounded, and so is the whole."""
+    try:
+        async with asyncio.timeout(BODY_S):
+            while True:
+                async with asyncio.timeout(STALL_S):
+                    chunk = await request.content.readany()
+                if not chunk:
+                    return
+                yield chunk
+    except TimeoutError:
+        raise TimedOut from None
+    except HttpProcessingError:
+        raise BadRequest("Bad request") from None
+
+
+def expects_continue(request: BaseRequest) -> bool:
+    """Whether the client waits to be told to send its body (exactly this value)."""
+    return request.headers.get("Expect") == "100-continue"
+
+
+async def send_continue(request: BaseRequest) -> None:
+    """Tell a client that waits for it to send its body."""
+    if expects_continue(request) and request.transport is not None:
+        request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+
+@asynccontextmanager
+async def upload(call: Call) -> AsyncIterator[Spooled]:
+    """The raw body of an upload, on disk and hashed.
+
+    Only to be entered once the caller is known to be allowed: this is what sends `100 Continue`.
+    Too much is a validation error and not a 413, which rebar3_hex prints as success (§6.1).
+    """
+    request = call.request
+    if expects_continue(request):
+        if request.content_length is None:
+            raise LengthRequired
+        if request.content_length > ANNOUNCED_SIZE_MAX:
+            raise Invalid({"tar": "too big"})
+    elif (request.content_length or 0) > UPLOAD_SIZE_MAX:
+        raise Invalid({"tar": "too big"})
+    await send_continue(request)
+    try:
+        async with call.hub.spool.take(_chunks(request), UPLOAD_SIZE_MAX) as spooled:
+            yield spooled
+    except TooLarge:
+        raise Invalid({"tar": "too big"}) from None

@@ -1,0 +1,55 @@
+"""Call: one request on its way through a site."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from aiohttp.web import BaseRequest
+
+from hexhub.domain.actors import NOBODY, Actor
+
+if TYPE_CHECKING:
+    from hexhub.http.routes import Route
+    from hexhub.hub import Hub
+
+
+@dataclass(slots=True)
+class Call:
+    """A request with what has been learnt about it so far.
+
+    `path` holds the parameters of the route's pattern, `query` the last value of each name in the
+    query, `body` the fields of a parsed body. Parameters form one map: path, then body, then query
+    (http-api.md §1.1).
+    """
+
+    request: BaseRequest
+    hub: Hub
+    now: datetime
+    route: Route
+    path: Mapping[str, str]
+    query: Mapping[str, str]
+    body: Mapping[str, object]
+    format: str = "json"
+    actor: Actor = NOBODY
+    headers: dict[str, str] = field(default_factory=dict)
+    """Headers for the answer, whatever it will be."""
+    message: str | None = None
+    """What Hex should print, by `x-hex-message`."""
+
+    def parameter(self, name: str) -> object:
+        """A value from path, body or query, in this order; None when absent."""
+        for source in (self.path, self.body, self.query):
+            if name in source:
+                return source[name]
+        return None
+
+    @property
+    def user_agent(self) -> str:
+        return self.request.headers.get("User-Agent", "")
+
+    @property
+    def ip(self) -> str:
+        return self.request.remote or ""

@@ -1,0 +1,172 @@
+"""The way of every request: parse, find the route, run its site's pipeline, answer, log, count.
+
+The order is that of http-api.md §1.2: bodies are decoded before routes are looked up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from typing import TypeAlias
+
+import structlog
+from aiohttp.web import BaseRequest, StreamResponse
+
+from hexhub import errors
+from hexhub.http import bodies, negotiation, responses, routes
+from hexhub.http.blobs import Streamed
+from hexhub.http.call import Call
+from hexhub.http.metrics import Metrics
+from hexhub.http.routes import Access, Handler, Route, Router
+from hexhub.hub import Hub
+
+Log: TypeAlias = structlog.typing.FilteringBoundLogger
+
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"})
+REQUEST_ID_LENGTHS = range(20, 201)
+UNROUTED = "unrouted"
+CLIENT_GONE = 499
+"""What the log says of a request whose answer was not delivered."""
+
+
+async def _run(call: Call, handler: Handler) -> StreamResponse:
+    return await handler(call)
+
+
+async def _not_found(call: Call) -> StreamResponse:
+    raise errors.NotFound
+
+
+NO_ROUTE = Route("GET", UNROUTED, Access("anyone"), _not_found, _run)
+
+
+class Dispatcher:
+    """Answers requests; one for each listening address, so that faces can differ."""
+
+    def __init__(self, hub: Hub, router: Router, metrics: Metrics, log: Log) -> None:
+        self._hub = hub
+        self._router = router
+        self._metrics = metrics
+        self._log = log
+
+    async def __call__(self, request: BaseRequest) -> StreamResponse:
+        began = time.monotonic()
+        request_id = _request_id(request)
+        call = Call(
+            request=request,
+            hub=self._hub,
+            now=self._hub.now(),
+            route=NO_ROUTE,
+            path={},
+            query={},
+            body={},
+        )
+        try:
+            response = await self._answer(call)
+        except asyncio.CancelledError:
+            self._record(call, CLIENT_GONE, began, request_id)
+            raise
+        except Exception as error:
+            response = self._refuse(call, error, request_id)
+        return await self._finish(call, response, began, request_id)
+
+    async def _answer(self, call: Call) -> StreamResponse:
+        request = call.request
+        parts = routes.segments(request.raw_path)
+        call.query = _query(request)
+        call.body = await bodies.parse(request)
+        found = self._router.find(request, _method(call), parts)
+        if found is None:
+            raise errors.NotFound
+        call.route, call.path = found
+        return await call.route.pipeline(call, call.route.handler)
+
+    def _refuse(self, call: Call, error: Exception, request_id: str) -> StreamResponse:
+        """The answer to an error that no site answered: it came before, or it is a fault of ours."""
+        if responses.status_of(error)[0] == 500:
+            self._log.exception("request failed", request_id=request_id, route=call.route.pattern)
+        request = call.request
+        if _is_api(request):
+            format = negotiation.for_error(request)
+            response = responses.error_object(request, error, format, publishing=_writes(call))
+        else:
+            response = responses.error_text(error)
+        if bodies.expects_continue(request):
+            response.force_close()
+        return response
+
+    async def _finish(
+        self, call: Call, response: StreamResponse, began: float, request_id: str
+    ) -> StreamResponse:
+        if not response.prepared:
+            response.headers["X-Request-Id"] = request_id
+            response.headers.update(call.headers)
+            if call.message:
+                response.headers["X-Hex-Message"] = call.message
+            await response.prepare(call.request)
+        try:
+            if isinstance(response, Streamed) and call.request.method != "HEAD":
+                async for chunk in response.chunks:
+                    await response.write(chunk)
+            await response.write_eof()
+        except ConnectionError:
+            self._record(call, CLIENT_GONE, began, request_id)
+            raise
+        except Exception:
+            # The head is sent: the only way left to say that this went wrong is to break off.
+            self._log.exception("answer broken off", request_id=request_id)
+            if call.request.transport is not None:
+                call.request.transport.abort()
+            self._record(call, CLIENT_GONE, began, request_id)
+            return response
+        self._record(call, response.status, began, request_id)
+        return response
+
+    def _record(self, call: Call, status: int, began: float, request_id: str) -> None:
+        seconds = time.monotonic() - began
+        method = call.request.method if call.request.method in METHODS else "other"
+        self._metrics.observe(call.route.pattern, method, status, seconds)
+        self._log.info(
+            "request",
+            request_id=request_id,
+            method=method,
+            route=call.route.pattern,
+            path=call.request.raw_path.partition("?")[0][:512],
+            status=status,
+            duration_ms=round(seconds * 1000, 2),
+            actor=call.actor.name,
+            ip=call.ip,
+        )
+
+
+def _method(call: Call) -> str:
+    """The verb; a POST may name another in `_method` (http-api.md §1.1)."""
+    override = call.body.get("_method")
+    if call.request.method == "POST" and override in ("PUT", "PATCH", "DELETE"):
+        return str(override)
+    return call.request.method
+
+
+def _query(request: BaseRequest) -> dict[str, str]:
+    query = dict(request.query)
+    if any("\0" in name or "\0" in value for name, value in query.items()):
+        raise errors.BadRequest("Bad request")
+    return query
+
+
+def _is_api(request: BaseRequest) -> bool:
+    return request.raw_path.lstrip("/").startswith("api") or negotiation.accepts(
+        request, "application/vnd.hex+"
+    )
+
+
+def _writes(call: Call) -> bool:
+    return call.request.method not in ("GET", "HEAD")
+
+
+def _request_id(request: BaseRequest) -> str:
+    given = request.headers.get("X-Request-Id", "")
+    if len(given) in REQUEST_ID_LENGTHS and given.isascii() and given.isprintable():
+        return given
+    return secrets.token_hex(16)

@@ -1,0 +1,47 @@
+"""Metrics of one node, for Prometheus. Labels are bounded: patterns of routes, never paths."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from hexhub import __version__
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class Metrics:
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.requests = Counter(
+            "hexhub_http_requests",
+            "Requests answered.",
+            ("route", "method", "status"),
+            registry=self.registry,
+        )
+        self.durations = Histogram(
+            "hexhub_http_request_duration_seconds",
+            "From the request's head to the end of the answer.",
+            ("route",),
+            buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10),
+            registry=self.registry,
+        )
+        self.applied = self._gauge("hexhub_raft_applied_index", "Last log entry applied.")
+        self.term = self._gauge("hexhub_raft_term", "Current term.")
+        self.is_leader = self._gauge("hexhub_raft_is_leader", "1 when this node leads.")
+        self.damaged = self._gauge("hexhub_storage_damaged", "Objects found damaged since start.")
+        build = Gauge(
+            "hexhub_build_info", "Version of this node.", ("version",), registry=self.registry
+        )
+        build.labels(version=__version__).set(1)
+
+    def _gauge(self, name: str, meaning: str) -> Gauge:
+        return Gauge(name, meaning, registry=self.registry)
+
+    def observe(self, route: str, method: str, status: int, seconds: float) -> None:
+        """Count one request."""
+        self.requests.labels(route=route, method=method, status=status).inc()
+        self.durations.labels(route=route).observe(seconds)
+
+    def render(self) -> bytes:
+        """The text that Prometheus scrapes."""
+        return generate_latest(self.registry)

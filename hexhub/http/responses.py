@@ -1,0 +1,177 @@
+"""Answers: every error turned into a status here, and nowhere else (http-api.md §1.10, §1.13)."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import format_datetime, parsedate_to_datetime
+
+from aiohttp.web import BaseRequest, Response
+
+from cluster import (
+    ClusterError,
+    Conflict,
+    KeyInvalid,
+    NoLeader,
+    NoQuorum,
+    OutcomeUnknown,
+    Overloaded,
+)
+from hexhub import errors
+from hexhub.http import negotiation
+from hexhub.http.call import Call
+
+VARY = "accept, accept-encoding"
+NO_STORE = "max-age=0, private, must-revalidate"
+
+_STATUSES: tuple[tuple[type[Exception], int, str | None], ...] = (
+    (errors.BadRequest, 400, "Bad request"),
+    (errors.Unauthenticated, 401, None),
+    (errors.Forbidden, 403, None),
+    (errors.NotFound, 404, "Page not found"),
+    (errors.Unacceptable, 406, None),
+    (errors.TimedOut, 408, "Request timeout"),
+    (errors.LengthRequired, 411, None),
+    (errors.TooLarge, 413, "Payload too large"),
+    (errors.Invalid, 422, "Validation error(s)"),
+    (KeyInvalid, 404, "Page not found"),
+    (errors.Unavailable, 503, "Service unavailable"),
+    (Conflict, 503, "too many changes at once, try again"),
+    (NoLeader, 503, "no leader right now, nothing was changed, try again"),
+    (NoQuorum, 503, "no quorum right now, nothing was changed, try again"),
+    (Overloaded, 503, "too much to do right now, nothing was changed, try again"),
+    (OutcomeUnknown, 504, "no answer in time; what was asked may still happen"),
+    (ClusterError, 503, "the store cannot answer right now"),
+)
+
+REBAR3_MISREADS = frozenset({400, 406, 408, 411, 413, 429, 503, 504})
+"""Statuses that rebar3_hex prints as success on a write (http-api.md §6)."""
+
+
+def status_of(error: Exception) -> tuple[int, str | None]:
+    """Status and message of an error; 500 for one that nobody foresaw."""
+    for kind, status, default in _STATUSES:
+        if isinstance(error, kind):
+            said = None if isinstance(error, (errors.Invalid, ClusterError)) else str(error)
+            return status, said or default
+    return 500, "Internal server error"
+
+
+def misread_by(request: BaseRequest) -> bool:
+    """Whether this is rebar3's plugin, which takes most errors on a write for success."""
+    agent = request.headers.get("User-Agent", "")
+    return agent.startswith("hex_core/") and "(httpc)" in agent
+
+
+def error_headers(error: Exception) -> dict[str, str]:
+    """Headers that belong to an error."""
+    headers = {"Cache-Control": NO_STORE}
+    if isinstance(error, errors.Unauthenticated):
+        headers["WWW-Authenticate"] = error.challenge
+    if isinstance(error, errors.Unavailable):
+        headers["Retry-After"] = str(error.retry_after_s)
+    elif isinstance(error, ClusterError):
+        headers["Retry-After"] = "2"
+    return headers
+
+
+def error_object(
+    request: BaseRequest, error: Exception, format: str, *, publishing: bool = False
+) -> Response:
+    """An error in the shape that Hex clients print: `status`, `message`, perhaps `errors`."""
+    status, message = status_of(error)
+    value: dict[str, object] = {"status": status, "message": message}
+    if isinstance(error, errors.Invalid):
+        value["errors"] = error.errors
+    if publishing and status in REBAR3_MISREADS and misread_by(request):
+        status = 500
+    return Response(
+        status=status,
+        body=negotiation.encode(value, format),
+        headers=error_headers(error)
+        | {"Content-Type": negotiation.CONTENT_TYPES[format], "Vary": "accept-encoding"},
+    )
+
+
+def error_text(error: Exception) -> Response:
+    """An error as plain text, for repository paths and everything that is no API."""
+    status, message = status_of(error)
+    return Response(status=status, text=f"{message}\n", headers=error_headers(error))
+
+
+def resource(
+    call: Call,
+    value: object,
+    *,
+    status: int = 200,
+    cache: str = "private",
+    conditional: bool = False,
+    modified: datetime | None = None,
+    location: str | None = None,
+) -> Response:
+    """A resource of the API in the negotiated format, or 304 when the client has it already."""
+    body = negotiation.encode(value, call.format)
+    headers = {"Cache-Control": f"{cache}, max-age=60", "Vary": VARY}
+    if location is not None:
+        headers["Location"] = location
+    if conditional:
+        headers["ETag"] = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+        if modified is not None:
+            headers["Last-Modified"] = format_datetime(modified.astimezone(UTC), usegmt=True)
+        if is_fresh(call.request, headers["ETag"], modified):
+            headers["Cache-Control"] = NO_STORE
+            return Response(status=304, headers=headers)
+    headers["Content-Type"] = negotiation.CONTENT_TYPES[call.format]
+    return Response(status=status, body=body, headers=headers)
+
+
+def plain(call: Call, value: object, *, status: int = 200) -> Response:
+    """A value that is no resource: never cached."""
+    return Response(
+        status=status,
+        body=negotiation.encode(value, call.format),
+        headers={
+            "Cache-Control": NO_STORE,
+            "Vary": "accept-encoding",
+            "Content-Type": negotiation.CONTENT_TYPES[call.format],
+        },
+    )
+
+
+def empty(status: int = 204, *, headers: Mapping[str, str] | None = None) -> Response:
+    """An answer without a body, and so without a content type."""
+    response = Response(status=status, headers={"Vary": VARY} | dict(headers or {}))
+    response.headers.setdefault("Cache-Control", "private, max-age=60")
+    del response.headers["Content-Type"]
+    return response
+
+
+def is_fresh(request: BaseRequest, etag: str, modified: datetime | None = None) -> bool:
+    """Whether the client's copy is this one; an empty `If-None-Match` counts as absent."""
+    tags = request.headers.get("If-None-Match", "").strip()
+    since = _date(request.headers.get("If-Modified-Since")) if modified else None
+    if tags and not _listed(tags, etag):
+        return False
+    if since and modified and modified.replace(microsecond=0) > since:
+        return False
+    return bool(tags or since)
+
+
+def _listed(tags: str, etag: str) -> bool:
+    return tags == "*" or any(
+        tag.strip().removeprefix("W/").strip('"') == etag.strip('"') for tag in tags.split(",")
+    )
+
+
+def _date(text: str | None) -> datetime | None:
+    try:
+        return parsedate_to_datetime(text) if text else None
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+def quoted_message(text: str, level: str = "warn") -> str:
+    """A value for `x-hex-message`: unquoted it would crash Mix (http-api.md §1.14)."""
+    return '"' + re.sub(r'[^ -~]|["\\]', "", text) + f'";level={level}'

@@ -1,0 +1,178 @@
+"""Routes are declared where they are handled; a router finds the one for a request.
+
+Paths are matched segment by segment after empty segments are dropped, so that `//packages/x` and
+`/packages/x/` are `/packages/x` without a redirect, which would crash Hex (http-api.md §1.1, §1.14).
+A known path with another verb is no route: 404, never 405.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import TypeAlias
+from urllib.parse import unquote_to_bytes
+
+from aiohttp.web import BaseRequest, StreamResponse
+
+from hexhub.errors import BadRequest
+from hexhub.http.call import Call
+
+Handler: TypeAlias = Callable[[Call], Awaitable[StreamResponse]]
+Pipeline: TypeAlias = Callable[[Call, Handler], Awaitable[StreamResponse]]
+Condition: TypeAlias = Callable[[BaseRequest], bool]
+
+REST = "*"
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Who may call a route.
+
+    `name` is what `hexhub routes` prints. `credentials`: nobody gets a 401. `permission`: what a
+    key must grant, `read` or `write`; `package`: a key for this very package will do for a write.
+    """
+
+    name: str
+    credentials: bool = False
+    permission: str | None = None
+    package: bool = False
+    verified: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    method: str
+    pattern: str
+    allow: Access
+    handler: Handler
+    pipeline: Pipeline
+    when: Condition | None = None
+    """A further condition on the request; routes of one path are tried in order."""
+
+
+class Routes:
+    """The routes of one file, with the pipeline that every request to them goes through."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._pipeline = pipeline
+        self._routes: list[Route] = []
+
+    def add(
+        self, method: str, pattern: str, *, allow: Access, when: Condition | None = None
+    ) -> Callable[[Handler], Handler]:
+        """Declare the decorated handler. `{name}` is one segment, `{name*}` all that follow."""
+
+        def declare(handler: Handler) -> Handler:
+            self._routes.append(Route(method, pattern, allow, handler, self._pipeline, when))
+            return handler
+
+        return declare
+
+    def get(self, pattern: str, *, allow: Access) -> Callable[[Handler], Handler]:
+        return self.add("GET", pattern, allow=allow)
+
+    def post(self, pattern: str, *, allow: Access) -> Callable[[Handler], Handler]:
+        return self.add("POST", pattern, allow=allow)
+
+    def put(self, pattern: str, *, allow: Access) -> Callable[[Handler], Handler]:
+        return self.add("PUT", pattern, allow=allow)
+
+    def delete(self, pattern: str, *, allow: Access) -> Callable[[Handler], Handler]:
+        return self.add("DELETE", pattern, allow=allow)
+
+    def under(self, prefix: str, *, when: Condition | None = None) -> Iterator[Route]:
+        """The routes below a prefix."""
+        for route in self._routes:
+            yield replace(route, pattern=prefix + route.pattern, when=when or route.when)
+
+
+@dataclass(slots=True)
+class _Node:
+    literals: dict[str, _Node] = field(default_factory=dict)
+    parameter: _Node | None = None
+    rest: dict[str, list[tuple[Route, tuple[str, ...]]]] = field(default_factory=dict)
+    here: dict[str, list[tuple[Route, tuple[str, ...]]]] = field(default_factory=dict)
+
+
+class Router:
+    """Finds a route by method and path. A literal segment wins over a parameter."""
+
+    def __init__(self, routes: Iterable[Route]) -> None:
+        self.routes = tuple(routes)
+        self._root = _Node()
+        for route in self.routes:
+            self._insert(route)
+
+    def _insert(self, route: Route) -> None:
+        node, names = self._root, []
+        for segment in route.pattern.split("/"):
+            if segment.startswith("{") and segment.endswith("*}"):
+                names.append(segment[1:-2])
+                node.rest.setdefault(route.method, []).append((route, tuple(names)))
+                return
+            if segment.startswith("{"):
+                names.append(segment[1:-1])
+                node.parameter = node.parameter or _Node()
+                node = node.parameter
+            elif segment:
+                node = node.literals.setdefault(segment, _Node())
+        node.here.setdefault(route.method, []).append((route, tuple(names)))
+
+    def find(
+        self, request: BaseRequest, method: str, segments: list[str]
+    ) -> tuple[Route, dict[str, str]] | None:
+        """The route for a path, and its parameters; HEAD is a GET."""
+        method = "GET" if method == "HEAD" else method
+        return _find(self._root, request, method, segments, 0, [])
+
+
+def _find(
+    node: _Node,
+    request: BaseRequest,
+    method: str,
+    segments: list[str],
+    depth: int,
+    values: list[str],
+) -> tuple[Route, dict[str, str]] | None:
+    if depth == len(segments):
+        return _first(node.here.get(method, ()), request, values)
+    segment = segments[depth]
+    if segment in node.literals:
+        found = _find(node.literals[segment], request, method, segments, depth + 1, values)
+        if found:
+            return found
+    if node.parameter:
+        found = _find(node.parameter, request, method, segments, depth + 1, [*values, segment])
+        if found:
+            return found
+    return _first(node.rest.get(method, ()), request, [*values, "/".join(segments[depth:])])
+
+
+def _first(
+    candidates: Iterable[tuple[Route, tuple[str, ...]]], request: BaseRequest, values: list[str]
+) -> tuple[Route, dict[str, str]] | None:
+    for route, names in candidates:
+        if route.when is None or route.when(request):
+            return route, dict(zip(names, values, strict=True))
+    return None
+
+
+def segments(raw_path: str) -> list[str]:
+    """The segments of a raw request path, each percent-decoded once.
+
+    Raises BadRequest for `%00` and for bytes that are not UTF-8.
+    """
+    path = raw_path.partition("?")[0]
+    found = []
+    for segment in path.split("/"):
+        if not segment:
+            continue
+        if "%" in segment:
+            try:
+                segment = unquote_to_bytes(segment).decode()
+            except UnicodeDecodeError:
+                raise BadRequest("Bad request") from None
+        if "\0" in segment:
+            raise BadRequest("Bad request")
+        found.append(segment)
+    return found

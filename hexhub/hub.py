@@ -1,0 +1,102 @@
+"""Hub: what a handler may use. Built once, in `app.py`."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from hexhub.counters import Counters
+from hexhub.formats import sealed
+from hexhub.passwords import Passwords
+from hexhub.repositories.own import Own
+from hexhub.storage import Storage
+from hexhub.storage.memory import SmallBlobs
+from hexhub.storage.spool import Spool
+
+if TYPE_CHECKING:
+    from cluster import Node, Store
+
+
+def utc_now() -> datetime:
+    """The clock of a node."""
+    return datetime.now(UTC)  # noqa: TID251 - this is hub.now
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hub:
+    """One node, as handlers see it. `url` is the public base, without a slash at the end."""
+
+    node: Node
+    store: Store
+    storage: Storage
+    spool: Spool
+    own: Own
+    passwords: Passwords
+    counters: Counters
+    small_blobs: SmallBlobs
+    unpacking: ThreadPoolExecutor
+    """Threads for work on whole archives; few, so that memory and processors stay bounded."""
+    hashing_key: bytes
+    public_key_pem: bytes
+    fingerprint: str
+    url: str
+    anonymous_read: str = "true"
+    registration_open: bool = False
+    basic_auth: bool = True
+    dependency_check: str = "upstream"
+    first_run_token: str | None = None
+    first_run_until: datetime | None = None
+    now: Callable[[], datetime] = field(default=utc_now)
+
+    @property
+    def api_url(self) -> str:
+        return f"{self.url}/api"
+
+    def secret_hash(self, secret: str) -> str:
+        """How a key's secret, or a link's token, is known in the tables."""
+        return sealed.keyed_hash(self.hashing_key, secret)
+
+    def new_secret(self) -> str:
+        """A new API key: 16 random bytes as 32 hex digits (http-api.md §2.2)."""
+        return secrets.token_hex(16)
+
+    def new_token(self) -> str:
+        """A new token for a link."""
+        return secrets.token_urlsafe(32)
+
+
+@dataclass(frozen=True, slots=True)
+class ClientLine:
+    """A line to paste, and what it is for. KEY, ORG and the PEM stay words: no secret is shown."""
+
+    purpose: str
+    text: str
+
+
+def client_lines(hub: Hub) -> tuple[ClientLine, ...]:
+    """What sets clients up for this hub, with its real address and fingerprint."""
+    url = hub.url
+    return (
+        ClientLine(
+            'mix: every organization, as repo: "hub:ORG"',
+            f"mix hex.repo add hub {url} --fetch-public-key {hub.fingerprint} --auth-key KEY",
+        ),
+        ClientLine(
+            "mix: the public repository, no repo: needed",
+            f"curl -fsSo hub.pem {url}/public_key && "
+            f"mix hex.repo set hexpm --url {url}/repo --public-key hub.pem",
+        ),
+        ClientLine(
+            "mix: publish",
+            f"HEX_API_URL={url}/api HEX_API_KEY=KEY mix hex.publish [--organization ORG] --yes",
+        ),
+        ClientLine(
+            "rebar3: an organization, in rebar.config",
+            f'{{hex, [{{repos, [#{{name => <<"ORG">>, repo_url => <<"{url}/repos/ORG">>, '
+            'repo_public_key => <<"…">>, repo_key => <<"KEY">>}]}]}.',
+        ),
+    )

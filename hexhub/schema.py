@@ -1,0 +1,231 @@
+"""Every table of HexHub: the records, and what keys them.
+
+Add a field with a default; never change the meaning or the type of one that exists.
+Times are aware UTC datetimes, checksums raw 32 bytes.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, dataclass_transform
+
+import msgspec
+
+from cluster import Record, Schema
+
+schema = Schema(number=1)
+
+PUBLIC = "hexpm"
+"""The name of the public repository. Every other repository is an organization's."""
+
+
+@dataclass_transform(frozen_default=True, field_specifiers=(msgspec.field,))
+class Value(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A part of a record."""
+
+
+class Email(Value, kw_only=True):
+    address: str
+    verified: bool = False
+    primary: bool = False
+    public: bool = False
+
+
+@schema.table("users", key=("username",), indexes={"email": ("verified_addresses",)})
+class User(Record, kw_only=True):
+    """A person's account. `password_hash` is an argon2id PHC string, None for no password."""
+
+    username: str
+    emails: tuple[Email, ...] = ()
+    password_hash: str | None = None
+    full_name: str | None = None
+    handles: dict[str, str] = msgspec.field(default_factory=dict)
+    admin: bool = False
+    disabled: bool = False
+    created_at: datetime
+    updated_at: datetime
+
+    @property
+    def verified_addresses(self) -> tuple[str, ...]:
+        return tuple(email.address for email in self.emails if email.verified)
+
+    @property
+    def primary(self) -> Email | None:
+        return next((email for email in self.emails if email.primary), None)
+
+    @property
+    def public_address(self) -> str | None:
+        return next((email.address for email in self.emails if email.public), None)
+
+    @property
+    def verified(self) -> bool:
+        return self.primary is not None and self.primary.verified
+
+
+@schema.table("organizations", key=("name",))
+class Organization(Record, kw_only=True):
+    """People who share a private repository of the same name."""
+
+    name: str
+    created_at: datetime
+    updated_at: datetime
+
+
+@schema.table(
+    "members", key=("organization", "username"), indexes={"user": ("username", "organization")}
+)
+class Member(Record, kw_only=True):
+    """A user's role in an organization: `read`, `write` or `admin`."""
+
+    organization: str
+    username: str
+    role: str
+
+
+class Permission(Value, kw_only=True):
+    """What a key may do (http-api.md §2.6)."""
+
+    domain: str
+    resource: str | None = None
+
+
+@schema.table("keys", key=("lookup",), indexes={"owner": ("owner", "name")})
+class Key(Record, kw_only=True):
+    """An API key. Of its secret only a keyed hash is kept, split into lookup and verifier.
+
+    `owner` is `user:NAME` or `org:NAME`.
+    """
+
+    lookup: str
+    verifier: str
+    owner: str
+    name: str
+    permissions: tuple[Permission, ...]
+    revoke_at: datetime | None = None
+    created_at: datetime
+    updated_at: datetime
+
+    def revoked(self, now: datetime) -> bool:
+        return self.revoke_at is not None and self.revoke_at <= now
+
+
+@schema.table("key_uses", key=("lookup",))
+class KeyUse(Record, kw_only=True):
+    """When and from where a key was last used. Apart from the key, so that use never conflicts."""
+
+    lookup: str
+    used_at: datetime
+    ip: str
+    user_agent: str
+
+
+@schema.table("links", key=("token_hash",))
+class Link(Record, kw_only=True):
+    """A one-time link for a person; `purpose` is `password`, `username` whom it is for."""
+
+    token_hash: str
+    purpose: str
+    username: str
+    expires_at: datetime
+
+
+class PackageMeta(Value, kw_only=True):
+    description: str | None = None
+    licenses: tuple[str, ...] = ()
+    links: dict[str, str] = msgspec.field(default_factory=dict)
+    maintainers: tuple[str, ...] = ()
+    extra: dict[str, Any] = msgspec.field(default_factory=dict)
+
+
+@schema.table("packages", key=("repository", "name"))
+class Package(Record, kw_only=True):
+    repository: str
+    name: str
+    meta: PackageMeta = msgspec.field(default_factory=PackageMeta)
+    created_at: datetime
+    updated_at: datetime
+
+
+class Requirement(Value, kw_only=True):
+    """A dependency of a release, and the versions it accepts."""
+
+    repository: str
+    package: str
+    app: str
+    requirement: str
+    optional: bool = False
+
+
+class Retirement(Value, kw_only=True):
+    """Why a release should no longer be used. It can still be fetched."""
+
+    reason: str
+    message: str | None = None
+
+
+@schema.table(
+    "releases", key=("repository", "package", "version"), indexes={"requires": ("required",)}
+)
+class Release(Record, kw_only=True):
+    """One published version of a package. `outer_checksum` names its tarball in storage."""
+
+    repository: str
+    package: str
+    version: str
+    inner_checksum: bytes
+    outer_checksum: bytes
+    size: int
+    app: str
+    build_tools: tuple[str, ...]
+    elixir: str | None = None
+    requirements: tuple[Requirement, ...] = ()
+    retirement: Retirement | None = None
+    docs_checksum: bytes | None = None
+    publisher: str | None = None
+    created_at: datetime
+    updated_at: datetime
+
+    @property
+    def has_docs(self) -> bool:
+        return self.docs_checksum is not None
+
+    @property
+    def required(self) -> tuple[str, ...]:
+        """`repository/package` of each requirement, to find dependants."""
+        return tuple(f"{r.repository}/{r.package}" for r in self.requirements)
+
+
+@schema.table(
+    "owners",
+    key=("repository", "package", "username"),
+    indexes={"user": ("username", "repository", "package")},
+)
+class Owner(Record, kw_only=True):
+    """Who may publish a package; `username` may be an organization's name.
+
+    `level` is `full` or `maintainer`.
+    """
+
+    repository: str
+    package: str
+    username: str
+    level: str = "full"
+
+
+@schema.table("downloads", key=("repository", "package", "version", "day"))
+class Downloads(Record, kw_only=True):
+    """How often a release was fetched on one day (`YYYY-MM-DD`, UTC)."""
+
+    repository: str
+    package: str
+    version: str
+    day: str
+    count: int
+
+
+@schema.table("settings", key=("name",))
+class Setting(Record, kw_only=True):
+    """A value of the whole hub, such as the encrypted signing key."""
+
+    name: str
+    value: bytes

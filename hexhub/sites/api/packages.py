@@ -1,0 +1,87 @@
+"""Packages (http-api.md §3.6)."""
+
+from __future__ import annotations
+
+from aiohttp.web import StreamResponse
+
+from hexhub.domain import downloads, packages, permissions
+from hexhub.errors import NotFound
+from hexhub.http import responses
+from hexhub.http.call import Call
+from hexhub.http.routes import Routes
+from hexhub.schema import PUBLIC
+from hexhub.sites.api import access, render
+from hexhub.sites.api.pipeline import api, repository
+
+routes = Routes(api)
+
+PER_PAGE = 100
+
+
+def cache(call: Call, in_repository: str) -> str:
+    """Whether shared caches may keep an answer: never what needed a credential."""
+    return "public" if call.actor.anonymous and in_repository == PUBLIC else "private"
+
+
+@routes.get("/packages", allow=access.READER)
+@routes.get("/repos/{repository}/packages", allow=access.READER)
+async def index(call: Call) -> StreamResponse:
+    """Packages that match `search`, sorted and paged."""
+    hub = call.hub
+    today = call.now.date()
+    with hub.store.view() as view:
+        repositories = packages.repositories(view, call.actor)
+        if "repository" in call.path:
+            repositories = [repository(call)]
+            if not permissions.may_see(view, call.actor, repositories[0]):
+                raise NotFound
+        found = packages.search(view, repositories, str(call.parameter("search") or ""))
+        sort = call.parameter("sort")
+        if sort in ("inserted_at", "updated_at"):
+            field = "created_at" if sort == "inserted_at" else sort
+            found.sort(key=lambda package: getattr(package, str(field)), reverse=True)
+        elif sort in ("downloads", "total_downloads", "recent_downloads"):
+            window = "recent" if sort == "recent_downloads" else "all"
+            counts = {
+                (p.repository, p.name): downloads.of_package(view, p.repository, p.name, today)
+                for p in found
+            }
+            found.sort(key=lambda p: counts[p.repository, p.name].get(window, 0), reverse=True)
+        per_page = _per_page(call.parameter("per_page"))
+        start = (_page(call.parameter("page")) - 1) * per_page
+        value = [
+            render.package_index(hub, view, package, today)
+            for package in found[start : start + per_page]
+        ]
+    return responses.resource(call, value, cache=cache(call, repositories[0]), conditional=True)
+
+
+@routes.get("/packages/{name}", allow=access.READER)
+@routes.get("/repos/{repository}/packages/{name}", allow=access.READER)
+async def show(call: Call) -> StreamResponse:
+    """One package."""
+    with call.hub.store.view() as view:
+        package = packages.find(view, call.actor, repository(call), call.path["name"])
+        value = render.package_show(call.hub, view, package, call.now.date())
+    return responses.resource(
+        call,
+        value,
+        cache=cache(call, package.repository),
+        conditional=True,
+        modified=package.updated_at,
+    )
+
+
+def _page(value: object) -> int:
+    """A clean positive number, else the first page; one past any end for a giant number."""
+    text = str(value)
+    if not (text.isascii() and text.isdigit()):
+        return 1
+    return max(1, int(text[:12]))
+
+
+def _per_page(value: object) -> int:
+    text = str(value)
+    if not (text.isascii() and text.isdigit()):
+        return PER_PAGE
+    return min(PER_PAGE, int(text[:12]))

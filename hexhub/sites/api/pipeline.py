@@ -1,0 +1,79 @@
+"""What every request to the API goes through before its handler (http-api.md §1.2, steps 3 to 11)."""
+
+from __future__ import annotations
+
+from aiohttp.web import StreamResponse
+
+from cluster import ClusterError
+from hexhub.domain import permissions, releases
+from hexhub.errors import BadRequest, HubError
+from hexhub.http import auth, bodies, negotiation, responses
+from hexhub.http.call import Call
+from hexhub.http.routes import Handler
+from hexhub.schema import PUBLIC
+from hexhub.sites.api import access
+
+
+async def api(call: Call, handler: Handler) -> StreamResponse:
+    """Negotiate, authenticate, authorize, then handle; errors in the format of the answer."""
+    call.format = negotiation.choose(
+        call.request.headers.get("Accept"), call.body.get("_format") or call.query.get("_format")
+    )
+    try:
+        if "User-Agent" not in call.request.headers:
+            raise BadRequest("User-Agent header is required")
+        call.actor = await auth.authenticate(call)
+        if "Origin" in call.request.headers and not _is_upload(call):
+            call.headers["Access-Control-Allow-Origin"] = "*"
+        await _authorize(call)
+        return await handler(call)
+    except (HubError, ClusterError) as error:
+        response = responses.error_object(
+            call.request, error, call.format, publishing=_is_package_write(call)
+        )
+        if bodies.expects_continue(call.request):
+            response.force_close()
+        return response
+
+
+async def _authorize(call: Call) -> None:
+    allow = call.route.allow
+    if "version" in call.path:
+        releases.parse_version(call.path["version"])
+    if call.route.method != "GET" or not call.actor.anonymous:
+        await call.hub.store.barrier()
+    if allow.credentials or _closed(call):
+        permissions.require_credentials(call.actor)
+    if call.actor.anonymous:
+        return
+    if allow.verified:
+        permissions.require_verified(call.actor)
+    if allow.permission == "read":
+        permissions.require_read(call.actor)
+    if allow.permission == "write":
+        name = call.path.get("name")
+        package = f"{repository(call)}/{name}" if allow.package and name else None
+        permissions.require_write(call.actor, package)
+
+
+def _closed(call: Call) -> bool:
+    """With ANONYMOUS_READ off nothing is answered to nobody, except what makes an account."""
+    return call.hub.anonymous_read == "false" and call.route.allow is not access.OPEN
+
+
+def repository(call: Call) -> str:
+    """The repository of a package route. Hex may write `hexpm:acme` (http-api.md §5)."""
+    return call.path.get("repository", PUBLIC).removeprefix("hexpm:")
+
+
+def _is_upload(call: Call) -> bool:
+    return call.route.method == "POST" and call.route.pattern.endswith(
+        ("/publish", "/releases", "/docs")
+    )
+
+
+def _is_package_write(call: Call) -> bool:
+    """Writes of packages, docs, owners and retirement: what rebar3_hex may misread."""
+    return call.route.method != "GET" and (
+        "/packages/" in call.route.pattern or call.route.pattern.endswith("/publish")
+    )

@@ -1,0 +1,155 @@
+"""Releases: publish, show, revert (http-api.md §3.7)."""
+
+from __future__ import annotations
+
+import asyncio
+import mmap
+from collections.abc import Callable
+from datetime import date
+from typing import TypeVar
+
+from aiohttp.web import StreamResponse
+
+from hexhub.domain import candidates, downloads, permissions, releases
+from hexhub.domain.candidates import Candidate
+from hexhub.errors import Invalid, Malformed
+from hexhub.formats import tarball
+from hexhub.http import bodies, responses
+from hexhub.http.call import Call
+from hexhub.http.routes import Routes
+from hexhub.sites.api import access, render
+from hexhub.sites.api.packages import cache
+from hexhub.sites.api.pipeline import api, repository
+from hexhub.storage import Spooled
+
+T = TypeVar("T")
+
+routes = Routes(api)
+
+
+@routes.get("/packages/{name}/releases/{version}", allow=access.READER)
+@routes.get("/repos/{repository}/packages/{name}/releases/{version}", allow=access.READER)
+async def show(call: Call) -> StreamResponse:
+    """One release, with its downloads as a sum or a series."""
+    path = call.path
+    with call.hub.store.view() as view:
+        release = releases.find(view, call.actor, repository(call), path["name"], path["version"])
+        by = call.parameter("downloads")
+        counted: object = downloads.of_release(view, release, call.now.date())
+        if by in ("day", "month"):
+            counted = downloads.series(
+                view,
+                release,
+                by=str(by),
+                after=_date(call.parameter("downloads_after")),
+                before=_date(call.parameter("downloads_before")),
+                today=call.now.date(),
+            )
+        value = render.release_show(call.hub, view, release, counted)
+    return responses.resource(
+        call,
+        value,
+        cache=cache(call, release.repository),
+        conditional=True,
+        modified=release.updated_at,
+    )
+
+
+def _date(value: object) -> date | None:
+    try:
+        return date.fromisoformat(str(value))
+    except ValueError:
+        return None
+
+
+@routes.post("/packages/{name}/releases", allow=access.PUBLISHER)
+@routes.post("/repos/{repository}/packages/{name}/releases", allow=access.PUBLISHER)
+async def publish_named(call: Call) -> StreamResponse:
+    """Publish; whether the caller may is known before the body is read."""
+    with call.hub.store.view() as view:
+        permissions.require_owner(
+            view, call.actor, repository(call), call.path["name"], "maintainer"
+        )
+    async with bodies.upload(call) as spooled:
+        read = await in_unpacking(call, spooled, tarball.read)
+        if read.metadata.get("name") != call.path["name"]:
+            raise Invalid({"name": "metadata does not match package name"})
+        return await _publish(call, spooled, candidates.check(read, repository(call)))
+
+
+@routes.post("/publish", allow=access.UPLOADER)
+@routes.post("/repos/{repository}/publish", allow=access.UPLOADER)
+async def publish(call: Call) -> StreamResponse:
+    """Publish; which package it is stands in the tarball (Hex 2.2 and older, Gleam)."""
+    async with bodies.upload(call) as spooled:
+        first = await in_unpacking(call, spooled, tarball.read_metadata)
+        name = str(first.metadata.get("name"))
+        permissions.require_write(call.actor, f"{repository(call)}/{name}")
+        with call.hub.store.view() as view:
+            permissions.require_owner(view, call.actor, repository(call), name, "maintainer")
+        read = await in_unpacking(call, spooled, tarball.read)
+        return await _publish(call, spooled, candidates.check(read, repository(call)))
+
+
+async def in_unpacking(call: Call, spooled: Spooled, read: Callable[[mmap.mmap], T]) -> T:
+    """Run a reader over a spooled file on a thread. Raises Invalid for the field `tar`."""
+
+    def run() -> T:
+        if spooled.size == 0:
+            raise Malformed("empty tarball")
+        with (
+            spooled.path.open("rb") as file,
+            mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data,
+        ):
+            return read(data)
+
+    try:
+        return await asyncio.get_running_loop().run_in_executor(call.hub.unpacking, run)
+    except Malformed as error:
+        raise Invalid({"tar": str(error)}) from error
+
+
+async def _publish(call: Call, spooled: Spooled, candidate: Candidate) -> StreamResponse:
+    """Blob first, then one transaction: a pointer to nothing can never exist."""
+    hub = call.hub
+    await hub.storage.put(spooled)
+    try:
+        published = await hub.store.transact(
+            releases.publish,
+            call.actor,
+            repository(call),
+            candidate,
+            replace=call.parameter("replace") in (None, True, "true"),
+            dependency_check=hub.dependency_check,
+            now=call.now,
+        )
+    except releases.AlreadyPublished:
+        call.message = responses.quoted_message("this exact release is already published")
+        raise
+    release = published.release
+    with hub.store.view() as view:
+        value = render.release_published(hub, view, release)
+    return responses.resource(
+        call,
+        value,
+        status=200 if published.replaced else 201,
+        cache=cache(call, release.repository),
+        location=None
+        if published.replaced
+        else f"/api/packages/{release.package}/releases/{release.version}",
+    )
+
+
+@routes.delete("/packages/{name}/releases/{version}", allow=access.PUBLISHER)
+@routes.delete("/repos/{repository}/packages/{name}/releases/{version}", allow=access.PUBLISHER)
+async def revert(call: Call) -> StreamResponse:
+    """Take a release away."""
+    await call.hub.store.transact(
+        releases.revert,
+        call.actor,
+        repository(call),
+        call.path["name"],
+        call.path["version"],
+        call.now,
+    )
+    return responses.empty()

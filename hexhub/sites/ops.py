@@ -1,0 +1,131 @@
+"""Operation: health, metrics, the state of the cluster (design §7)."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import msgspec
+from aiohttp.web import Response, StreamResponse
+
+from cluster import ClusterError
+from hexhub import __version__
+from hexhub.domain import permissions
+from hexhub.errors import HubError, Unauthenticated
+from hexhub.http import auth, responses
+from hexhub.http.call import Call
+from hexhub.http.metrics import CONTENT_TYPE, Metrics
+from hexhub.http.routes import Access, Handler, Routes
+
+ANYONE = Access("anyone")
+
+
+async def _ops(call: Call, handler: Handler) -> StreamResponse:
+    try:
+        response = await handler(call)
+    except (HubError, ClusterError) as error:
+        response = responses.error_object(call.request, error, "json")
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+routes = Routes(_ops)
+
+
+def _json(value: object, status: int = 200) -> Response:
+    return Response(status=status, body=msgspec.json.encode(value), content_type="application/json")
+
+
+@routes.get("/status", allow=ANYONE)
+async def status(call: Call) -> StreamResponse:
+    """200 with an empty body, as hex.pm answers."""
+    return Response(status=200)
+
+
+@routes.get("/health/live", allow=ANYONE)
+async def live(call: Call) -> StreamResponse:
+    """The process answers."""
+    return _json({"status": "ok"})
+
+
+@routes.get("/health/read", allow=ANYONE)
+async def read(call: Call) -> StreamResponse:
+    """Local reads can be answered."""
+    with call.hub.store.view() as view:
+        applied = view.applied
+    return _json({"status": "ok", "applied": applied})
+
+
+@routes.get("/health/ready", allow=ANYONE)
+async def ready(call: Call) -> StreamResponse:
+    """Writes would be taken."""
+    able = call.hub.node.status().quorum
+    return _json({"status": "ok" if able else "no quorum"}, 200 if able else 503)
+
+
+@routes.get("/health", allow=ANYONE)
+async def health(call: Call) -> StreamResponse:
+    """All parts at a glance."""
+    state = call.hub.node.status()
+    return _json(
+        {
+            "status": "ok" if state.quorum else "degraded",
+            "node": state.node,
+            "parts": {
+                "cluster": {"ok": state.quorum, "role": state.role},
+                "tables": {"ok": True, "applied": state.applied},
+                "storage": {"ok": call.hub.storage.damaged == 0},
+            },
+        },
+        200 if state.quorum else 503,
+    )
+
+
+@routes.get("/api/cluster/status", allow=ANYONE)
+async def cluster_status(call: Call) -> StreamResponse:
+    """The members as this node sees them; versions and disk only for an administrator."""
+    state = call.hub.node.status()
+    value = {
+        "node": state.node,
+        "cluster": state.cluster,
+        "role": state.role,
+        "leader": state.leader,
+        "term": state.term,
+        "quorum": state.quorum,
+        "applied": state.applied,
+        "commit": state.commit,
+        "members": [asdict(member) for member in state.members],
+        "blobs_behind": 0,
+    }
+    if await _is_administrator(call):
+        value |= {"version": __version__, "disk_free": state.disk_free}
+    return _json(value, 200 if state.quorum else 503)
+
+
+async def _is_administrator(call: Call) -> bool:
+    try:
+        actor = await auth.authenticate(call)
+    except Unauthenticated:
+        return False
+    key = actor.key
+    return (
+        actor.user is not None
+        and actor.user.admin
+        and (key is None or permissions.grants(key, "api", "read"))
+    )
+
+
+def metrics_routes(metrics: Metrics) -> Routes:
+    """`/metrics`, of these metrics."""
+    found = Routes(_ops)
+
+    @found.get("/metrics", allow=ANYONE)
+    async def show(call: Call) -> StreamResponse:
+        """What Prometheus scrapes."""
+        state = call.hub.node.status()
+        metrics.applied.set(state.applied)
+        metrics.term.set(state.term)
+        metrics.is_leader.set(state.role == "leader")
+        metrics.damaged.set(call.hub.storage.damaged)
+        return Response(body=metrics.render(), headers={"Content-Type": CONTENT_TYPE})
+
+    return found

@@ -1,0 +1,169 @@
+"""The repository that Hex clients resolve against and fetch from (registry.md §1, §5, §7).
+
+The same tree at the root, under `/repo`, and for each organization under `/repos/R` of both.
+Never a 401, which would start an interactive login that hangs CI: what may not be read is not there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from aiohttp.web import Response, StreamResponse
+
+from cluster import ClusterError
+from hexhub.domain import permissions
+from hexhub.domain.actors import Actor
+from hexhub.domain.releases import PACKAGE_WINDOW
+from hexhub.errors import HubError, NotFound, Unauthenticated
+from hexhub.formats import resource_path
+from hexhub.http import auth, blobs, responses
+from hexhub.http.call import Call
+from hexhub.http.routes import Access, Handler, Route, Routes
+from hexhub.schema import PUBLIC, Release
+
+READER = Access("who may fetch from the repository")
+ANYONE = Access("anyone")
+
+OCTETS = "application/octet-stream"
+REVALIDATE = "max-age=0, must-revalidate"
+
+
+async def _repo(call: Call, handler: Handler) -> StreamResponse:
+    try:
+        if call.route.allow is READER:
+            await _require_fetch(call)
+        return await handler(call)
+    except (HubError, ClusterError) as error:
+        return responses.error_text(error)
+
+
+async def _require_fetch(call: Call) -> None:
+    """Raise NotFound, the same as for a name that does not exist, unless this may be read."""
+    if _repository(call) == PUBLIC and call.hub.anonymous_read == "true":
+        return
+    actor = await _actor(call)
+    with call.hub.store.view() as view:
+        allowed = (
+            not actor.anonymous
+            if _repository(call) == PUBLIC
+            else permissions.may_fetch(view, actor, _repository(call))
+        )
+    if not allowed:
+        raise NotFound
+    call.actor = actor
+
+
+async def _actor(call: Call) -> Actor:
+    try:
+        if auth.header(call) is not None:
+            await call.hub.store.barrier()
+        return await auth.repository_actor(call)
+    except auth.RevokedKey as error:
+        # Only the holder of the key hears this; to others the path does not exist.
+        call.message = responses.quoted_message(str(error))
+        raise NotFound from None
+    except Unauthenticated:
+        raise NotFound from None
+
+
+def _repository(call: Call) -> str:
+    return call.path.get("repository", PUBLIC).removeprefix("hexpm:")
+
+
+def _scope(call: Call) -> str:
+    """Whether shared caches may keep an answer."""
+    return "public" if call.actor.anonymous and _repository(call) == PUBLIC else "private"
+
+
+open_routes = Routes(_repo)
+routes = Routes(_repo)
+
+
+@routes.get("/names", allow=READER)
+@routes.get("/versions", allow=READER)
+@routes.get("/packages/{name}", allow=READER)
+async def registry(call: Call) -> StreamResponse:
+    """A signed resource of the registry."""
+    name = call.path.get("name")
+    path = f"packages/{name}" if name else call.route.pattern.rpartition("/")[2]
+    signed = await call.hub.own.get(_repository(call), path)
+    headers = {
+        "Content-Type": OCTETS,
+        "Cache-Control": f"{_scope(call)}, {REVALIDATE}",
+        "ETag": signed.etag,
+    }
+    if responses.is_fresh(call.request, signed.etag):
+        return Response(status=304, headers=headers)
+    return Response(body=signed.body, headers=headers)
+
+
+@routes.get("/tarballs/{file}", allow=READER)
+async def tarball(call: Call) -> StreamResponse:
+    """A package tarball, byte for byte as published. Counted as a download."""
+    hub = call.hub
+    release = _release(call, f"tarballs/{call.path['file']}")
+    # A release may be replaced while its package is young; after that it never changes.
+    settled = call.now - release.created_at > PACKAGE_WINDOW and release.repository == PUBLIC
+    age = "max-age=604800" if settled else REVALIDATE
+    response = await blobs.answer(
+        call.request,
+        hub.storage,
+        hub.small_blobs,
+        release.outer_checksum,
+        {"Content-Type": OCTETS, "Cache-Control": f"{_scope(call)}, {age}"},
+    )
+    if call.request.method == "GET" and response.status in (200, 304):
+        hub.counters.download(release, call.now)
+    return response
+
+
+@routes.get("/docs/{file}", allow=READER)
+async def docs_archive(call: Call) -> StreamResponse:
+    """The docs archive of a release."""
+    release = _release(call, f"docs/{call.path['file']}")
+    if release.docs_checksum is None:
+        raise NotFound
+    return await blobs.answer(
+        call.request,
+        call.hub.storage,
+        call.hub.small_blobs,
+        release.docs_checksum,
+        {"Content-Type": OCTETS, "Cache-Control": f"{_scope(call)}, {REVALIDATE}"},
+    )
+
+
+def _release(call: Call, path: str) -> Release:
+    wanted = resource_path.parse(path)
+    if wanted is None or wanted.version is None or wanted.name is None:
+        raise NotFound
+    with call.hub.store.view() as view:
+        release = view.get(Release, _repository(call), wanted.name, wanted.version)
+    if release is None:
+        raise NotFound
+    return release
+
+
+@open_routes.get("/public_key", allow=ANYONE)
+@open_routes.get("/repos/{repository}/public_key", allow=ANYONE)
+async def public_key(call: Call) -> StreamResponse:
+    """This hub's key. Answered always: a failure here poisons a client's configuration."""
+    return Response(
+        body=call.hub.public_key_pem,
+        headers={"Content-Type": "application/x-pem-file", "Cache-Control": "public, max-age=3600"},
+    )
+
+
+@open_routes.get("/installs/hex-1.x.csv", allow=ANYONE)
+async def installs(call: Call) -> StreamResponse:
+    """No newer Hex to offer: an empty list is silent, an error is printed once a day."""
+    return Response(
+        body=b"", headers={"Content-Type": "text/csv", "Cache-Control": "public, max-age=3600"}
+    )
+
+
+def all_routes() -> Iterator[Route]:
+    """The repository at each of its addresses."""
+    for base in ("", "/repo"):
+        yield from open_routes.under(base)
+        yield from routes.under(base)
+        yield from routes.under(f"{base}/repos/{{repository}}")

@@ -1,0 +1,165 @@
+"""Objects in a local folder: `ab/abcd…` by hex checksum, each written once and verified.
+
+Durable before it counts: the file is synced, renamed into place, and its folder synced.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import hashlib
+import os
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import ParamSpec, Protocol, TypeVar
+
+from hexhub.errors import HubError, NotFound, StorageFull
+from hexhub.storage import Spooled
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+CHUNK = 1 << 20
+VERIFIED_MAX = 100_000
+"""How many checksums are remembered as verified by this process."""
+
+
+class Damaged(HubError):
+    """A stored object that no longer has its checksum."""
+
+
+class _Run(Protocol):
+    async def __call__(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T: ...
+
+
+class LocalBlob:
+    def __init__(self, path: Path, size: int, run: _Run) -> None:
+        self.path = path
+        self.size = size
+        self._run = run
+
+    async def read(self) -> bytes:
+        return await self._run(self.path.read_bytes)
+
+    async def chunks(self, start: int, end: int) -> AsyncIterator[bytes]:
+        descriptor = await self._run(os.open, self.path, os.O_RDONLY)
+        try:
+            while start < end:
+                piece = await self._run(os.pread, descriptor, min(CHUNK, end - start), start)
+                if not piece:
+                    raise Damaged(f"{self.path.name} ended early")
+                start += len(piece)
+                yield piece
+        finally:
+            os.close(descriptor)
+
+
+class LocalStorage:
+    def __init__(self, folder: Path, *, threads: int = 4) -> None:
+        self._folder = folder
+        self._executor = ThreadPoolExecutor(threads, "storage")
+        self._verified: OrderedDict[bytes, None] = OrderedDict()
+        # A sweep must not take an object between "it is here already" and its first reference.
+        self._lock = threading.Lock()
+        self.damaged = 0
+        folder.mkdir(parents=True, exist_ok=True)
+
+    async def put(self, spooled: Spooled) -> None:
+        try:
+            await self._run(self._put, spooled)
+        except OSError as error:
+            raise full_or(error) from error
+
+    def _put(self, spooled: Spooled) -> None:
+        target = self._path(spooled.checksum)
+        if self._touch(target, spooled.size):
+            spooled.path.unlink()
+            return
+        made = not target.parent.exists()
+        target.parent.mkdir(exist_ok=True)
+        with spooled.path.open("rb") as file:
+            os.fsync(file.fileno())
+        spooled.path.replace(target)
+        sync_folder(target.parent)
+        if made:
+            sync_folder(self._folder)
+
+    def _touch(self, target: Path, size: int) -> bool:
+        """Whether an object is here; it counts as young again, so that no sweep takes it now."""
+        with self._lock:
+            try:
+                if target.stat().st_size != size:
+                    return False
+                os.utime(target)
+            except FileNotFoundError:
+                return False
+        return True
+
+    async def open(self, checksum: bytes) -> LocalBlob:
+        return await self._run(self._open, checksum)
+
+    def _open(self, checksum: bytes) -> LocalBlob:
+        path = self._path(checksum)
+        try:
+            size = path.stat().st_size
+            if checksum not in self._verified:
+                self._verify(path, checksum)
+        except FileNotFoundError:
+            raise NotFound from None
+        return LocalBlob(path, size, self._run)
+
+    def _verify(self, path: Path, checksum: bytes) -> None:
+        with path.open("rb") as file:
+            if hashlib.file_digest(file, "sha256").digest() != checksum:
+                self.damaged += 1
+                raise Damaged(f"{path.name} does not have its checksum any more")
+        self._verified[checksum] = None
+        while len(self._verified) > VERIFIED_MAX:
+            self._verified.popitem(last=False)
+
+    async def sweep(self, keep: Iterable[bytes], *, older_than_s: float) -> int:
+        return await self._run(self._sweep, {name.hex() for name in keep}, older_than_s)
+
+    def _sweep(self, keep: set[str], older_than_s: float) -> int:
+        deleted = 0
+        oldest = time.time() - older_than_s
+        for path in self._folder.glob("??/*"):
+            with self._lock:
+                if path.name not in keep and path.stat().st_mtime < oldest:
+                    path.unlink()
+                    self._verified.pop(bytes.fromhex(path.name), None)
+                    deleted += 1
+        return deleted
+
+    async def close(self) -> None:
+        self._executor.shutdown(wait=True)
+
+    def _path(self, checksum: bytes) -> Path:
+        name = checksum.hex()
+        return self._folder / name[:2] / name
+
+    async def _run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        return await asyncio.get_running_loop().run_in_executor(
+            self._executor, partial(work, *args, **kwargs)
+        )
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames and new files in a folder durable."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def full_or(error: OSError) -> Exception:
+    """The error to raise for a failed write: StorageFull when there is no room."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return StorageFull("no space left to store this")
+    return error
