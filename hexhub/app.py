@@ -216,7 +216,7 @@ def _greet(config: Config, hub: Hub) -> None:
         where = link if sys.stdout.isatty() else f"the link in {path}"
         print(f"\nNo administrator yet. Make the first one within 24 hours: {where}\n")
         for line in client_lines(hub):
-            print(f"  {line.text}     # {line.purpose}")
+            print(f"  {line}")
         print()
     else:
         path.unlink(missing_ok=True)

@@ -73,8 +73,11 @@ class Hub:
 class ClientLine:
     """A line to paste, and what it is for. KEY, ORG and the PEM stay words: no secret is shown."""
 
-    purpose: str
     text: str
+    purpose: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.text}     # {self.purpose}" if self.purpose else self.text
 
 
 def client_lines(hub: Hub) -> tuple[ClientLine, ...]:
@@ -82,21 +85,20 @@ def client_lines(hub: Hub) -> tuple[ClientLine, ...]:
     url = hub.url
     return (
         ClientLine(
-            'mix: every organization, as repo: "hub:ORG"',
             f"mix hex.repo add hub {url} --fetch-public-key {hub.fingerprint} --auth-key KEY",
+            'every organization, as repo: "hub:ORG" '
+            '("hub" alone cannot work: the payload\'s name is not hub)',
         ),
         ClientLine(
-            "mix: the public repository, no repo: needed",
             f"curl -fsSo hub.pem {url}/public_key && "
             f"mix hex.repo set hexpm --url {url}/repo --public-key hub.pem",
+            "the public repository, no repo: needed",
         ),
         ClientLine(
-            "mix: publish",
-            f"HEX_API_URL={url}/api HEX_API_KEY=KEY mix hex.publish [--organization ORG] --yes",
+            f"HEX_API_URL={url}/api HEX_API_KEY=KEY mix hex.publish [--organization ORG] --yes"
         ),
         ClientLine(
-            "rebar3: an organization, in rebar.config",
             f'{{hex, [{{repos, [#{{name => <<"ORG">>, repo_url => <<"{url}/repos/ORG">>, '
-            'repo_public_key => <<"…">>, repo_key => <<"KEY">>}]}]}.',
+            'repo_public_key => <<"…">>, repo_key => <<"KEY">>}]}]}.'
         ),
     )
