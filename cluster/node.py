@@ -72,11 +72,12 @@ class Node:
     def __init__(self, settings: NodeSettings, lock: int, opened: Opened, store: Store) -> None:
         self.settings = settings
         self.store = store
+        self.closed = False
         self._lock = lock
         self._opened = opened
         self._loop = asyncio.get_running_loop()
         self._ready = asyncio.Event()
-        self._raft = Raft(
+        self.raft = Raft(
             opened.journal,
             opened.state,
             opened.snapshots,
@@ -86,7 +87,7 @@ class Node:
             on_applied=store.applied_entry,
             fatal=settings.fatal,
         )
-        store.attach(self._raft)
+        store.attach(self.raft)
 
     @classmethod
     async def open(cls, settings: NodeSettings, schema: Schema) -> Node:
@@ -115,7 +116,7 @@ class Node:
             opened.close()
             os.close(lock)
             raise
-        node._raft.start()
+        node.raft.start()
         try:
             await node._lead()
             await migrate(store, opened.state, node.snapshot)
@@ -132,7 +133,7 @@ class Node:
 
     def status(self) -> Status:
         """How this node is, from what it knows without asking anyone."""
-        raft, state = self._raft, self._opened.state
+        raft, state = self.raft, self._opened.state
         name = self.settings.name
         role = "leader" if raft.leading else "candidate"
         applied = state.applied[0]
@@ -157,17 +158,18 @@ class Node:
         def done(index: int | None) -> None:
             self.store.post(_resolve, future, index)
 
-        self._raft.snapshot(done)
+        self.raft.snapshot(done)
         if await future is None:
             raise ClusterError("the snapshot could not be written; the log says why")
         return self.settings.directory / boot.SNAPSHOTS
 
     async def close(self) -> None:
         """Finish what is on its way, sync everything, and let go of the directory."""
+        self.closed = True
         try:
             await self.store.close()
         finally:
-            await asyncio.to_thread(self._raft.stop)
+            await asyncio.to_thread(self.raft.stop)
             self._opened.close()
             os.close(self._lock)
 

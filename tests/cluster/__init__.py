@@ -1,0 +1,1 @@
+"""Tests of the replicated store, in the order of its promises."""
