@@ -6,10 +6,10 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import structlog
@@ -56,7 +56,7 @@ def router(metrics: Metrics) -> Router:
 
 
 @asynccontextmanager
-async def open_hub(config: Config) -> AsyncIterator[Hub]:
+async def open_hub(config: Config, *, now: Callable[[], datetime] = utc_now) -> AsyncIterator[Hub]:
     """Everything of a node but its listening sockets; closed in reverse."""
     async with AsyncExitStack() as stack:
         root = keyring.root_secret(config)
@@ -97,7 +97,8 @@ async def open_hub(config: Config) -> AsyncIterator[Hub]:
             basic_auth=config.basic_auth,
             dependency_check=config.dependency_check,
             first_run_token=os.urandom(24).hex(),
-            first_run_until=utc_now() + FIRST_RUN_GOOD_FOR,
+            first_run_until=now() + FIRST_RUN_GOOD_FOR,
+            now=now,
         )
         stack.push_async_callback(hub.counters.flush)
         await _first_administrator(config, hub)

@@ -1,0 +1,234 @@
+"""A hub for tests: everything of a node in this process, on a free loopback port.
+
+Tests speak through it as people do: `mara = await hub.user("mara")`, `await mara.publish(...)`.
+"""
+
+from __future__ import annotations
+
+import json as json_module
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import structlog
+from aiohttp import ClientResponse, ClientSession
+from aiohttp.web import ServerRunner, TCPSite
+
+from hexhub import app, config
+from hexhub.domain import keys, organizations, users
+from hexhub.formats import erlang_external
+from hexhub.http.dispatch import Dispatcher
+from hexhub.http.metrics import Metrics
+from hexhub.http.server import HttpServer
+from hexhub.hub import Hub, utc_now
+from hexhub.schema import Member
+
+ERLANG = "application/vnd.hex+erlang"
+JSON = "application/json"
+AGENT = "hex_core/0.19.0 hex/2.5.0 (elixir/1.18.0) (OTP/27) (erts/15.0)"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A response that was read to its end."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def value(self) -> Any:
+        """The decoded body, by its content type; None when there is none."""
+        if not self.body:
+            return None
+        if self.headers.get("Content-Type", "").startswith(ERLANG):
+            return erlang_external.decode(self.body)
+
+        return json_module.loads(self.body)
+
+    @property
+    def errors(self) -> Any:
+        """The map of validation errors."""
+        return self.value["errors"]
+
+
+class Clock:
+    """Time that a test moves."""
+
+    def __init__(self) -> None:
+        self.ahead = timedelta()
+
+    def __call__(self) -> datetime:
+        return utc_now() + self.ahead
+
+
+class Person:
+    """Someone who calls the hub; `authorization` is the header's value, None for nobody."""
+
+    def __init__(self, hub: TestHub, name: str | None, authorization: str | None) -> None:
+        self.hub = hub
+        self.name = name
+        self.authorization = authorization
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        json: object = None,
+        erlang: object = None,
+        data: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """Ask as this person. `json` or `erlang` is a body in that format, `data` a raw one."""
+        sent = {"User-Agent": AGENT}
+        if self.authorization is not None:
+            sent["Authorization"] = self.authorization
+        if erlang is not None:
+            data, sent["Content-Type"], sent["Accept"] = (
+                erlang_external.encode(erlang),
+                ERLANG,
+                ERLANG,
+            )
+        elif json is not None:
+            data, sent["Content-Type"] = json_module.dumps(json).encode(), JSON
+        elif data is not None:
+            sent["Content-Type"] = "application/octet-stream"
+        sent |= headers or {}
+        async with self.hub.session.request(
+            method,
+            self.hub.url + path,
+            data=data,
+            headers=sent,
+            allow_redirects=False,
+            skip_auto_headers=("Accept", "Accept-Encoding", "User-Agent"),
+        ) as response:
+            return await _read(response)
+
+    async def get(self, path: str, **headers: str) -> Answer:
+        """A GET; headers as keywords with underscores for dashes."""
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return await self.request("GET", path, headers=named)
+
+    async def post(self, path: str, json: object = None, **more: Any) -> Answer:
+        return await self.request("POST", path, json=json, **more)
+
+    async def put(self, path: str, json: object = None, **more: Any) -> Answer:
+        return await self.request("PUT", path, json=json, **more)
+
+    async def delete(self, path: str, **more: Any) -> Answer:
+        return await self.request("DELETE", path, **more)
+
+    async def publish(
+        self, tarball: bytes, *, repository: str | None = None, replace: bool | None = None
+    ) -> Answer:
+        """Publish by the route that finds the name in the tarball."""
+        prefix = f"/repos/{repository}" if repository else ""
+        query = "" if replace is None else f"?replace={str(replace).lower()}"
+        return await self.post(f"/api{prefix}/publish{query}", data=tarball)
+
+
+async def _read(response: ClientResponse) -> Answer:
+    return Answer(response.status, response.headers.copy(), await response.read())
+
+
+class TestHub:
+    """A running hub."""
+
+    __test__ = False
+
+    def __init__(self, hub: Hub, session: ClientSession, url: str, clock: Clock) -> None:
+        self.hub = hub
+        self.session = session
+        self.url = url
+        self.clock = clock
+        self.nobody = Person(self, None, None)
+
+    async def user(
+        self,
+        name: str,
+        *,
+        password: str | None = None,
+        admin: bool = False,
+        verified: bool = True,
+        permissions: tuple[str, ...] = ("api", "repositories"),
+    ) -> Person:
+        """A new user with a key of these permissions (`DOMAIN[:RESOURCE]`)."""
+        hashed = await self.hub.passwords.hash(password) if password else None
+        await self.hub.store.transact(
+            users.create,
+            name,
+            f"{name}@example.org",
+            hashed,
+            self.hub.now(),
+            verified=verified,
+            admin=admin,
+        )
+        return await self.key(name, *permissions)
+
+    async def key(
+        self,
+        name: str,
+        *permissions: str,
+        organization: bool = False,
+        revoke_at: datetime | None = None,
+    ) -> Person:
+        """A user (or organization) acting by a new key with these permissions."""
+        secret = self.hub.new_secret()
+        wanted = [
+            dict(zip(("domain", "resource"), _split(text), strict=True)) for text in permissions
+        ]
+        await self.hub.store.transact(
+            keys.create,
+            f"{'org' if organization else 'user'}:{name}",
+            "test",
+            wanted,
+            revoke_at,
+            self.hub.secret_hash(secret),
+            self.hub.now(),
+        )
+        return Person(self, name, secret)
+
+    async def organization(self, name: str, admin: Person, **roles: str) -> None:
+        """A new organization; further members by `name=role`."""
+        assert admin.name is not None
+        await self.hub.store.transact(organizations.create, name, admin.name, self.hub.now())
+        for username, role in roles.items():
+            await self.hub.store.transact(
+                lambda tx, member: tx.put(member),
+                Member(organization=name, username=username, role=role),
+            )
+
+
+def _split(text: str) -> tuple[str, str | None]:
+    domain, _, resource = text.partition(":")
+    return domain, resource or None
+
+
+@asynccontextmanager
+async def running(folder: Path, **settings: str) -> AsyncIterator[TestHub]:
+    """A hub on a free port with these settings (names of design §10, in lower case)."""
+    environ = {"DATA_DIR": str(folder / "data"), "DEPENDENCY_CHECK": "own"} | {
+        name.upper(): value for name, value in settings.items()
+    }
+    loaded = config.load(environ, checkout=folder)
+    clock, metrics = Clock(), Metrics()
+    log = structlog.wrap_logger(structlog.PrintLogger(), processors=[_drop])
+    async with app.open_hub(loaded, now=clock) as hub:
+        runner = ServerRunner(HttpServer(Dispatcher(hub, app.router(metrics), metrics, log)))
+        await runner.setup()
+        site = TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        port = runner.addresses[0][1]
+        try:
+            async with ClientSession(auto_decompress=False) as session:
+                yield TestHub(hub, session, f"http://127.0.0.1:{port}", clock)
+        finally:
+            await runner.cleanup()
+
+
+def _drop(*_: Any) -> Any:
+    raise structlog.DropEvent
