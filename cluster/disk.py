@@ -43,7 +43,7 @@ class Environment:
     ) -> None:
         self.path = path
         data = path / DATA
-        fresh = not data.exists()
+        fresh = not data.exists() or not data.stat().st_size  # killed while LMDB made it
         path.mkdir(parents=True, exist_ok=True)
         if check and not fresh:
             check_structure(data)
