@@ -18,6 +18,7 @@ from pathlib import Path
 from cluster import Record, Transaction
 from hexhub import app, config
 from hexhub.domain import candidates, users
+from hexhub.domain.audit import OPERATOR
 from hexhub.formats import tarball
 from hexhub.hub import Hub
 from hexhub.schema import PUBLIC, Owner, Package, PackageMeta, Release, Requirement
@@ -118,7 +119,9 @@ async def fill(hub: Hub, package_count: int, release_count: int) -> None:
 
     async with hub.spool.take(chunks(), 1 << 20) as spooled:
         await hub.storage.put(spooled)
-    await hub.store.transact(users.create, "bench", "bench@example.org", None, START, verified=True)
+    await hub.store.transact(
+        users.create, OPERATOR, "bench", "bench@example.org", None, START, verified=True
+    )
     batch: list[Record] = []
     for row in rows(package_count, release_count, candidate.outer_checksum, len(data)):
         batch.append(row)

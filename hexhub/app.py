@@ -20,6 +20,7 @@ from hexhub import __version__, control_socket, keyring, running
 from hexhub.config import Config
 from hexhub.counters import Counters
 from hexhub.domain import users
+from hexhub.domain.audit import OPERATOR
 from hexhub.errors import Invalid, Refused
 from hexhub.formats import signing_key
 from hexhub.http.dispatch import Dispatcher
@@ -116,6 +117,7 @@ async def _first_administrator(config: Config, hub: Hub) -> None:
     try:
         await hub.store.transact(
             users.create_first_administrator,
+            OPERATOR,
             config.admin_user,
             config.admin_email,
             hashed,

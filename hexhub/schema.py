@@ -119,14 +119,157 @@ class KeyUse(Record, kw_only=True):
     user_agent: str
 
 
-@schema.table("links", key=("token_hash",))
+@schema.table("links", key=("token_hash",), indexes={"user": ("username", "purpose", "token_hash")})
 class Link(Record, kw_only=True):
-    """A one-time link for a person; `purpose` is `password`, `username` whom it is for."""
+    """A one-time link for a person; `username` is whom it is for.
+
+    `purpose` is `password` (set one), `email` (verify `address`) or `two_factor` (the second half
+    of a sign-in).
+    """
 
     token_hash: str
     purpose: str
     username: str
+    address: str | None = None
     expires_at: datetime
+
+
+@schema.table("sessions", key=("id",), indexes={"owner": ("owner", "id")})
+class Session(Record, kw_only=True):
+    """A sign-in of a browser (`browser`) or of a client by OAuth (`oauth`) (http-api.md §2.4).
+
+    `owner` is `user:NAME`. Of a browser's cookie only a keyed hash is kept, split into id and
+    verifier. `confirmed_at` is when the password was last given.
+    """
+
+    id: str
+    owner: str
+    kind: str
+    verifier: str = ""
+    name: str | None = None
+    client: str | None = None
+    ip: str = ""
+    user_agent: str = ""
+    created_at: datetime
+    confirmed_at: datetime
+    expires_at: datetime
+
+
+@schema.table("session_uses", key=("session",))
+class SessionUse(Record, kw_only=True):
+    """When and from where a session was last used. Apart, so that use never conflicts."""
+
+    session: str
+    used_at: datetime
+    ip: str
+    user_agent: str
+
+
+@schema.table(
+    "tokens",
+    key=("jti",),
+    indexes={
+        "owner": ("owner", "jti"),
+        "session": ("session", "jti"),
+        "refresh": ("refresh_jti",),
+        "refresh_hash": ("refresh_hash",),
+    },
+)
+class Token(Record, kw_only=True):
+    """An access token and, where there is one, the refresh token that came with it.
+
+    `granted` is what was agreed to, `scopes` what that came to when the token was made.
+    `key` is the lookup of the API key that was exchanged for it, and ends the token with itself.
+    """
+
+    jti: str
+    owner: str
+    client: str
+    granted: tuple[str, ...] = ()
+    scopes: tuple[str, ...] = ()
+    session: str | None = None
+    key: str | None = None
+    refresh_jti: str | None = None
+    refresh_hash: str | None = None
+    created_at: datetime
+    expires_at: datetime
+    refresh_until: datetime | None = None
+    revoked_at: datetime | None = None
+
+
+@schema.table(
+    "device_codes",
+    key=("code_hash",),
+    indexes={"user_code": ("user_code",), "owner": ("owner", "code_hash")},
+)
+class DeviceCode(Record, kw_only=True):
+    """A client that waits for a person to let it in. `state`: `pending`, `approved`, `denied`.
+
+    `nonce` is what the device code is derived from.
+    """
+
+    code_hash: str
+    nonce: str
+    user_code: str
+    client: str
+    name: str = ""
+    scopes: tuple[str, ...] = ()
+    state: str = "pending"
+    owner: str | None = None
+    session: str | None = None
+    granted: tuple[str, ...] = ()
+    token: str | None = None
+    created_at: datetime
+    expires_at: datetime
+
+
+@schema.table("authorization_codes", key=("code_hash",), indexes={"owner": ("owner", "code_hash")})
+class AuthorizationCode(Record, kw_only=True):
+    """What a web application exchanges for tokens, once (PKCE, RFC 7636)."""
+
+    code_hash: str
+    client: str
+    owner: str
+    granted: tuple[str, ...]
+    redirect_uri: str
+    challenge: str
+    used: bool = False
+    created_at: datetime
+    expires_at: datetime
+
+
+@schema.table("oauth_clients", key=("client_id",))
+class OauthClient(Record, kw_only=True):
+    """A program that asks people for access (http-api.md §3.13). `secret_hash`: confidential."""
+
+    client_id: str
+    name: str
+    secret_hash: str | None = None
+    grants: tuple[str, ...] = ()
+    redirect_uris: tuple[str, ...] = ()
+    scopes: tuple[str, ...] = ()
+
+
+@schema.table("two_factors", key=("username",))
+class TwoFactor(Record, kw_only=True):
+    """A user's second factor: the wrapped TOTP secret, and hashes of unused recovery codes.
+
+    It counts once `confirmed`.
+    """
+
+    username: str
+    secret: bytes
+    recovery_hashes: tuple[str, ...] = ()
+    confirmed: bool = False
+    created_at: datetime
+
+
+@schema.table("former_users", key=("username",))
+class FormerUser(Record, kw_only=True):
+    """The name of a deleted account, which nobody else may take (http-api.md §3.2)."""
+
+    username: str
+    deleted_at: datetime
 
 
 class PackageMeta(Value, kw_only=True):
@@ -221,6 +364,48 @@ class Downloads(Record, kw_only=True):
     version: str
     day: str
     count: int
+
+
+@schema.table(
+    "audit",
+    key=("moment", "by", "n"),
+    indexes={
+        "user": ("user",),
+        "organization": ("organization",),
+        "package": ("package",),
+        "waiting": ("unsealed",),
+        "chain": ("link",),
+    },
+)
+class AuditRecord(Record, kw_only=True):
+    """A change: who (`by`, `key`), from where, what. Never changed once it is sealed.
+
+    `moment` is ISO 8601 with microseconds, `n` counts what one actor did in it. `place`, `previous`
+    and `hash` are its link of the chain; None until the sealer gave it one (domain/audit.py).
+    """
+
+    moment: str
+    by: str
+    n: str
+    action: str
+    params: dict[str, Any] = msgspec.field(default_factory=dict)
+    user: str | None = None
+    organization: str | None = None
+    package: str | None = None
+    key: str | None = None
+    ip: str = ""
+    user_agent: str = ""
+    place: int | None = None
+    previous: bytes | None = None
+    hash: bytes | None = None
+
+    @property
+    def unsealed(self) -> str | None:
+        return "yes" if self.place is None else None
+
+    @property
+    def link(self) -> str | None:
+        return None if self.place is None else f"{self.place:012d}"
 
 
 @schema.table("settings", key=("name",))

@@ -7,15 +7,15 @@ from datetime import datetime
 import msgspec
 
 from cluster import Transaction
-from hexhub.domain import permissions, releases
-from hexhub.domain.actors import Actor
+from hexhub.domain import audit, audited, permissions, releases
+from hexhub.domain.audit import Origin
 from hexhub.errors import NotFound
 from hexhub.schema import Package, Release
 
 
 def publish(
     tx: Transaction,
-    actor: Actor,
+    origin: Origin,
     repository: str,
     name: str,
     version: str,
@@ -23,19 +23,19 @@ def publish(
     now: datetime,
 ) -> Release:
     """Point a release to its docs archive; any number of times, with no window."""
-    return _point(tx, actor, repository, name, version, checksum, now)
+    return _point(tx, origin, repository, name, version, checksum, now)
 
 
 def delete(
-    tx: Transaction, actor: Actor, repository: str, name: str, version: str, now: datetime
+    tx: Transaction, origin: Origin, repository: str, name: str, version: str, now: datetime
 ) -> Release:
     """Take the docs of a release away, if there are any."""
-    return _point(tx, actor, repository, name, version, None, now)
+    return _point(tx, origin, repository, name, version, None, now)
 
 
 def _point(
     tx: Transaction,
-    actor: Actor,
+    origin: Origin,
     repository: str,
     name: str,
     version: str,
@@ -43,7 +43,7 @@ def _point(
     now: datetime,
 ) -> Release:
     parsed = releases.parse_version(version)
-    permissions.require_owner(tx, actor, repository, name, "maintainer")
+    permissions.require_owner(tx, origin.actor, repository, name, "maintainer")
     package = tx.get(Package, repository, name)
     release = tx.get(Release, repository, name, str(parsed))
     if package is None or release is None:
@@ -52,4 +52,6 @@ def _point(
     if release.docs_checksum != checksum:
         tx.put(changed)
         tx.put(msgspec.structs.replace(package, updated_at=now))
+        action = "docs.publish" if checksum else "docs.revert"
+        audit.record(tx, origin, action, audited.release(package, changed), now, package=package)
     return changed

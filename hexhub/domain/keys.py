@@ -8,8 +8,9 @@ from datetime import datetime
 import msgspec
 
 from cluster import Transaction, View
-from hexhub.domain import organizations, permissions, rules, users
+from hexhub.domain import audit, audited, organizations, permissions, rules, users
 from hexhub.domain.actors import Actor
+from hexhub.domain.audit import Origin
 from hexhub.errors import Errors, Invalid, NotFound
 from hexhub.schema import PUBLIC, Key, KeyUse, Organization, Package, Permission
 
@@ -32,6 +33,7 @@ def find(view: View, owner: str, name: str, now: datetime) -> Key:
 
 def create(
     tx: Transaction,
+    origin: Origin,
     owner: str,
     name: object,
     wanted: object,
@@ -63,17 +65,18 @@ def create(
         updated_at=now,
     )
     tx.put(key)
+    _audit(tx, origin, "key.generate", key, now)
     return key
 
 
-def revoke(tx: Transaction, owner: str, name: str, now: datetime) -> Key:
+def revoke(tx: Transaction, origin: Origin, owner: str, name: str, now: datetime) -> Key:
     """End one key. Raises NotFound."""
-    return _revoke(tx, find(tx, owner, name, now), now)
+    return end(tx, origin, find(tx, owner, name, now), now)
 
 
-def revoke_all(tx: Transaction, owner: str, now: datetime) -> list[Key]:
+def revoke_all(tx: Transaction, origin: Origin, owner: str, now: datetime) -> list[Key]:
     """End every live key of an owner; returns them, revoked."""
-    return [_revoke(tx, key, now) for key in live(tx, owner, now)]
+    return [end(tx, origin, key, now) for key in live(tx, owner, now)]
 
 
 def record_uses(tx: Transaction, uses: list[KeyUse]) -> None:
@@ -83,10 +86,18 @@ def record_uses(tx: Transaction, uses: list[KeyUse]) -> None:
             tx.put(use)
 
 
-def _revoke(tx: Transaction, key: Key, now: datetime) -> Key:
+def end(tx: Transaction, origin: Origin, key: Key, now: datetime) -> Key:
+    """Revoke this key, whoever owns it."""
     revoked = msgspec.structs.replace(key, revoke_at=now, updated_at=now)
     tx.put(revoked)
+    _audit(tx, origin, "key.remove", revoked, now)
     return revoked
+
+
+def _audit(tx: Transaction, origin: Origin, action: str, key: Key, now: datetime) -> None:
+    kind, _, name = key.owner.partition(":")
+    organization = name if kind == "org" else None
+    audit.record(tx, origin, action, audited.key(key), now, organization=organization)
 
 
 def _free_name(view: View, owner: str, name: str, now: datetime) -> str:

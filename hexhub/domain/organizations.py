@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 
 from cluster import Transaction, View
-from hexhub.domain import rules, users
+from hexhub.domain import audit, audited, rules, users
+from hexhub.domain.audit import Origin
 from hexhub.errors import Invalid, NotFound
 from hexhub.schema import Member, Organization, User
 
@@ -21,7 +22,9 @@ def find(view: View, name: str) -> Organization:
     return organization
 
 
-def create(tx: Transaction, name: object, admin: str, now: datetime) -> Organization:
+def create(
+    tx: Transaction, origin: Origin, name: object, admin: str, now: datetime
+) -> Organization:
     """Make an organization with its private repository; `admin` becomes its first member."""
     name = name.lower() if isinstance(name, str) else name
     rules.check({"name": rules.organization_name(name)})
@@ -31,6 +34,14 @@ def create(tx: Transaction, name: object, admin: str, now: datetime) -> Organiza
     organization = Organization(name=name, created_at=now, updated_at=now)
     tx.put(organization)
     tx.put(Member(organization=name, username=users.find(tx, admin).username, role="admin"))
+    audit.record(
+        tx,
+        origin,
+        "organization.create",
+        audited.organization(organization),
+        now,
+        organization=name,
+    )
     return organization
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import datetime
 
 from cluster import Transaction, View
-from hexhub.domain import organizations, packages, permissions, users
+from hexhub.domain import audit, audited, organizations, packages, permissions, users
 from hexhub.domain.actors import Actor
+from hexhub.domain.audit import Origin
 from hexhub.errors import Invalid, NotFound
-from hexhub.schema import PUBLIC, Organization, Owner, Package
+from hexhub.schema import PUBLIC, Organization, Owner, Package, User
 
 FULL, MAINTAINER = "full", "maintainer"
 
@@ -30,7 +31,7 @@ def find(view: View, actor: Actor, repository: str, name: str, who: str) -> Owne
 
 def put(
     tx: Transaction,
-    actor: Actor,
+    origin: Origin,
     repository: str,
     name: str,
     who: str,
@@ -43,7 +44,7 @@ def put(
 
     Without `level` an existing owner keeps theirs and a new one becomes `full`.
     """
-    package = _writable(tx, actor, repository, name)
+    package = _writable(tx, origin.actor, repository, name)
     if level not in (None, FULL, MAINTAINER):
         raise Invalid({"level": "is invalid"})
     organization = tx.get(Organization, who)
@@ -65,14 +66,16 @@ def put(
             tx.delete(owner)
     owner = Owner(repository=repository, package=name, username=username, level=wanted)
     tx.put(owner)
+    action = "owner.transfer" if transfer else "owner.add"
+    _audit(tx, origin, action, package, owner, now)
     return owner
 
 
 def remove(
-    tx: Transaction, actor: Actor, repository: str, name: str, who: str, now: datetime
+    tx: Transaction, origin: Origin, repository: str, name: str, who: str, now: datetime
 ) -> None:
     """Take an owner away. A public package keeps a full owner."""
-    package = _writable(tx, actor, repository, name)
+    package = _writable(tx, origin.actor, repository, name)
     username = who if tx.get(Organization, who) else _any_verified(tx, who)
     owner = tx.get(Owner, repository, name, username)
     if owner is None:
@@ -83,6 +86,15 @@ def remove(
     if repository == PUBLIC and not any(other.level == FULL for other in others):
         raise Invalid({"username": "cannot remove the last full owner of package"})
     tx.delete(owner)
+    _audit(tx, origin, "owner.remove", package, owner, now)
+
+
+def _audit(
+    tx: Transaction, origin: Origin, action: str, package: Package, owner: Owner, now: datetime
+) -> None:
+    user = tx.get(User, owner.username)
+    who = audited.user(user) if user else {"username": owner.username}
+    audit.record(tx, origin, action, audited.owner(package, owner.level, who), now, package=package)
 
 
 def _writable(view: View, actor: Actor, repository: str, name: str) -> Package:

@@ -8,8 +8,9 @@ from datetime import datetime, timedelta
 import msgspec
 
 from cluster import Transaction, View
-from hexhub.domain import packages, permissions, rules
+from hexhub.domain import audit, audited, packages, permissions, rules
 from hexhub.domain.actors import Actor
+from hexhub.domain.audit import Origin
 from hexhub.domain.candidates import Candidate
 from hexhub.errors import BadRequest, Invalid, Malformed, NotFound
 from hexhub.formats.version import Version
@@ -68,7 +69,7 @@ def _get(view: View, package: Package, version: Version) -> Release:
 
 def publish(
     tx: Transaction,
-    actor: Actor,
+    origin: Origin,
     repository: str,
     candidate: Candidate,
     *,
@@ -77,6 +78,7 @@ def publish(
     now: datetime,
 ) -> Published:
     """Add or replace a release, and its package if this is the first."""
+    actor = origin.actor
     permissions.require_owner(tx, actor, repository, candidate.name, "maintainer")
     package = tx.get(Package, repository, candidate.name)
     if package is None:
@@ -95,6 +97,9 @@ def publish(
     release = _release(actor, repository, candidate, earlier, now)
     tx.put(package)
     tx.put(release)
+    audit.record(
+        tx, origin, "release.publish", audited.release(package, release), now, package=package
+    )
     return Published(package, release, replaced=earlier is not None)
 
 
@@ -171,11 +176,11 @@ def _must_be_here(view: View, requirement: Requirement, dependency_check: str) -
 
 
 def revert(
-    tx: Transaction, actor: Actor, repository: str, name: str, version: str, now: datetime
+    tx: Transaction, origin: Origin, repository: str, name: str, version: str, now: datetime
 ) -> None:
     """Take a release away; with the last one the package goes too (http-api.md §3.7)."""
     parsed = parse_version(version)
-    package = _writable(tx, actor, repository, name)
+    package = _writable(tx, origin.actor, repository, name)
     release = _get(tx, package, parsed)
     if not _in_window(package, release, now):
         raise Invalid({"inserted_at": "can only delete a release up to one hour after publication"})
@@ -183,6 +188,9 @@ def revert(
     for row in list(tx.scan(Downloads, repository, name, release.version)):
         tx.delete(row)
     tx.delete(release)
+    audit.record(
+        tx, origin, "release.revert", audited.release(package, release), now, package=package
+    )
     if others:
         tx.put(msgspec.structs.replace(package, updated_at=now))
         return
@@ -200,7 +208,7 @@ def revert(
 
 def retire(
     tx: Transaction,
-    actor: Actor,
+    origin: Origin,
     repository: str,
     name: str,
     version: str,
@@ -208,19 +216,19 @@ def retire(
     now: datetime,
 ) -> None:
     """Mark a release as one that should no longer be used."""
-    _change_retirement(tx, actor, repository, name, version, retirement, now)
+    _change_retirement(tx, origin, repository, name, version, retirement, now)
 
 
 def unretire(
-    tx: Transaction, actor: Actor, repository: str, name: str, version: str, now: datetime
+    tx: Transaction, origin: Origin, repository: str, name: str, version: str, now: datetime
 ) -> None:
     """Take the mark off again, if there is one."""
-    _change_retirement(tx, actor, repository, name, version, None, now)
+    _change_retirement(tx, origin, repository, name, version, None, now)
 
 
 def _change_retirement(
     tx: Transaction,
-    actor: Actor,
+    origin: Origin,
     repository: str,
     name: str,
     version: str,
@@ -228,12 +236,15 @@ def _change_retirement(
     now: datetime,
 ) -> None:
     parsed = parse_version(version)
-    package = _writable(tx, actor, repository, name)
+    package = _writable(tx, origin.actor, repository, name)
     release = _get(tx, package, parsed)
     if release.retirement == retirement:
         return
-    tx.put(msgspec.structs.replace(release, retirement=retirement, updated_at=now))
+    release = msgspec.structs.replace(release, retirement=retirement, updated_at=now)
+    tx.put(release)
     tx.put(msgspec.structs.replace(package, updated_at=now))
+    action = "release.retire" if retirement else "release.unretire"
+    audit.record(tx, origin, action, audited.release(package, release), now, package=package)
 
 
 def _writable(view: View, actor: Actor, repository: str, name: str) -> Package:

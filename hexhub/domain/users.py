@@ -7,7 +7,8 @@ from datetime import datetime
 import msgspec
 
 from cluster import Transaction, View
-from hexhub.domain import rules
+from hexhub.domain import audit, audited, rules
+from hexhub.domain.audit import Origin
 from hexhub.errors import Invalid, NotFound
 from hexhub.schema import Email, Key, Link, Member, Organization, Owner, User
 
@@ -42,6 +43,7 @@ def organizations(view: View, username: str) -> list[Member]:
 
 def create(
     tx: Transaction,
+    origin: Origin,
     username: object,
     address: object,
     password_hash: str | None,
@@ -77,22 +79,35 @@ def create(
         updated_at=now,
     )
     tx.put(user)
+    _audit(tx, origin, "user.create", user, now)
+    added = audited.email(address, primary=True, public=True)
+    audit.record(tx, origin, "email.add", added, now, user=username)
+    chosen = {"old_email": None, "new_email": added}
+    for action in ("email.primary", "email.public"):
+        audit.record(tx, origin, action, chosen, now, user=username)
     return user
 
 
-def set_password(tx: Transaction, username: str, password_hash: str, now: datetime) -> User:
+def set_password(
+    tx: Transaction, origin: Origin, username: str, password_hash: str, now: datetime
+) -> User:
     """Replace the password."""
-    return _change(tx, username, now, password_hash=password_hash)
+    user = _change(tx, username, now, password_hash=password_hash)
+    audit.record(tx, origin, "password.update", {}, now, user=user.username)
+    return user
 
 
-def set_admin(tx: Transaction, username: str, admin: bool, now: datetime) -> User:
+def set_admin(tx: Transaction, origin: Origin, username: str, admin: bool, now: datetime) -> User:
     """Give or take the rights of an administrator. The last one keeps them."""
     if not admin and find(tx, username).admin and len(administrators(tx)) == 1:
         raise Invalid({"admin": "cannot remove the last administrator"})
-    return _change(tx, username, now, admin=admin)
+    user = _change(tx, username, now, admin=admin)
+    params = audited.user(user) | {"admin": admin}
+    audit.record(tx, origin, "user.update", params, now, user=user.username)
+    return user
 
 
-def disable(tx: Transaction, username: str, now: datetime) -> User:
+def disable(tx: Transaction, origin: Origin, username: str, now: datetime) -> User:
     """Switch an account off and end every key and link of it in the same transaction."""
     user = find(tx, username)
     if user.admin and len(administrators(tx)) == 1:
@@ -102,12 +117,21 @@ def disable(tx: Transaction, username: str, now: datetime) -> User:
             tx.put(msgspec.structs.replace(key, revoke_at=now, updated_at=now))
     for link in [link for link in tx.scan(Link) if link.username == user.username]:
         tx.delete(link)
-    return _change(tx, user.username, now, disabled=True)
+    return _set_disabled(tx, origin, user.username, True, now)
 
 
-def enable(tx: Transaction, username: str, now: datetime) -> User:
+def enable(tx: Transaction, origin: Origin, username: str, now: datetime) -> User:
     """Switch an account on again. Its keys stay revoked."""
-    return _change(tx, username, now, disabled=False)
+    return _set_disabled(tx, origin, username, False, now)
+
+
+def _set_disabled(
+    tx: Transaction, origin: Origin, username: str, disabled: bool, now: datetime
+) -> User:
+    user = _change(tx, username, now, disabled=disabled)
+    params = audited.user(user) | {"disabled": disabled}
+    audit.record(tx, origin, "user.update", params, now, user=user.username)
+    return user
 
 
 def administrators(view: View) -> list[User]:
@@ -121,10 +145,18 @@ def owned(view: View, username: str) -> list[Owner]:
 
 
 def add_link(
-    tx: Transaction, token_hash: str, purpose: str, username: str, expires_at: datetime
+    tx: Transaction,
+    origin: Origin,
+    token_hash: str,
+    purpose: str,
+    username: str,
+    expires_at: datetime,
+    now: datetime,
 ) -> None:
     """Remember a one-time link; an earlier one for the same purpose is void."""
     user = find(tx, username)
+    if purpose == "password":
+        audit.record(tx, origin, "password.reset.init", {}, now, user=user.username)
     for link in list(tx.scan(Link)):
         if link.username == user.username and link.purpose == purpose:
             tx.delete(link)
@@ -141,20 +173,33 @@ def find_link(view: View, token_hash: str, purpose: str, now: datetime) -> Link:
     return link
 
 
-def use_password_link(tx: Transaction, token_hash: str, password_hash: str, now: datetime) -> User:
+def use_password_link(
+    tx: Transaction, origin: Origin, token_hash: str, password_hash: str, now: datetime
+) -> User:
     """Set the password by a one-time link, which is gone afterwards."""
     link = find_link(tx, token_hash, "password", now)
     tx.delete(link)
-    return set_password(tx, link.username, password_hash, now)
+    user = _change(tx, link.username, now, password_hash=password_hash)
+    audit.record(tx, origin, "password.reset.finish", {}, now, user=user.username)
+    return user
 
 
 def create_first_administrator(
-    tx: Transaction, username: object, address: object, password_hash: str, now: datetime
+    tx: Transaction,
+    origin: Origin,
+    username: object,
+    address: object,
+    password_hash: str,
+    now: datetime,
 ) -> User:
     """Make the first administrator; refused when there is one."""
     if administrators(tx):
         raise NotFound("This hub already has an administrator")
-    return create(tx, username, address, password_hash, now, verified=True, admin=True)
+    return create(tx, origin, username, address, password_hash, now, verified=True, admin=True)
+
+
+def _audit(tx: Transaction, origin: Origin, action: str, user: User, now: datetime) -> None:
+    audit.record(tx, origin, action, audited.user(user), now, user=user.username)
 
 
 def _change(tx: Transaction, username: str, now: datetime, **fields: object) -> User:

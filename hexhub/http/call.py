@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from aiohttp.web import BaseRequest
 
 from hexhub.domain.actors import NOBODY, Actor
+from hexhub.domain.audit import Origin
 
 if TYPE_CHECKING:
     from hexhub.http.routes import Route
@@ -45,6 +46,11 @@ class Call:
             if name in source:
                 return source[name]
         return None
+
+    @property
+    def origin(self) -> Origin:
+        """Where a change that this call makes comes from."""
+        return Origin(self.actor, self.ip, self.user_agent)
 
     @property
     def user_agent(self) -> str:

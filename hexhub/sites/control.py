@@ -12,7 +12,7 @@ import msgspec
 from aiohttp.web import Response, StreamResponse
 
 from cluster import ClusterError, View
-from hexhub.domain import keys, organizations, rules, users
+from hexhub.domain import audit, keys, organizations, rules, users
 from hexhub.errors import HubError, Invalid
 from hexhub.http import responses
 from hexhub.http.call import Call
@@ -54,6 +54,7 @@ async def create_user(call: Call) -> StreamResponse:
     body, hub = call.body, call.hub
     user = await hub.store.transact(
         users.create,
+        audit.OPERATOR,
         body.get("name"),
         body.get("email"),
         await _hashed(call),
@@ -79,21 +80,21 @@ async def set_password(call: Call) -> StreamResponse:
     hashed = await _hashed(call)
     if hashed is None:
         return _json({"link": await _password_link(call, name)})
-    user = await hub.store.transact(users.set_password, name, hashed, call.now)
+    user = await hub.store.transact(users.set_password, audit.OPERATOR, name, hashed, call.now)
     return _json({"user": _user(user), "link": None})
 
 
 @routes.post("/users/{name}/disable", allow=OPERATOR)
 async def disable_user(call: Call) -> StreamResponse:
     """Switch an account and all its keys off."""
-    user = await call.hub.store.transact(users.disable, call.path["name"], call.now)
+    user = await call.hub.store.transact(users.disable, audit.OPERATOR, call.path["name"], call.now)
     return _json({"user": _user(user)})
 
 
 @routes.post("/users/{name}/enable", allow=OPERATOR)
 async def enable_user(call: Call) -> StreamResponse:
     """Switch an account on again."""
-    user = await call.hub.store.transact(users.enable, call.path["name"], call.now)
+    user = await call.hub.store.transact(users.enable, audit.OPERATOR, call.path["name"], call.now)
     return _json({"user": _user(user)})
 
 
@@ -101,7 +102,9 @@ async def enable_user(call: Call) -> StreamResponse:
 async def set_admin(call: Call) -> StreamResponse:
     """Give or take the rights of an administrator."""
     admin = call.body.get("admin") is not False
-    user = await call.hub.store.transact(users.set_admin, call.path["name"], admin, call.now)
+    user = await call.hub.store.transact(
+        users.set_admin, audit.OPERATOR, call.path["name"], admin, call.now
+    )
     return _json({"user": _user(user)})
 
 
@@ -117,7 +120,15 @@ async def _password_link(call: Call, username: str) -> str:
     hub = call.hub
     token = hub.new_token()
     until = call.now + LINK_GOOD_FOR
-    await hub.store.transact(users.add_link, hub.secret_hash(token), "password", username, until)
+    await hub.store.transact(
+        users.add_link,
+        audit.OPERATOR,
+        hub.secret_hash(token),
+        "password",
+        username,
+        until,
+        call.now,
+    )
     return f"{hub.url}/password/new?username={username.lower()}&key={token}"
 
 
@@ -153,6 +164,7 @@ async def create_key(call: Call) -> StreamResponse:
     secret = hub.new_secret()
     key = await hub.store.transact(
         keys.create,
+        audit.OPERATOR,
         owner,
         body.get("name"),
         body.get("permissions"),
@@ -177,7 +189,9 @@ async def revoke_key(call: Call) -> StreamResponse:
     """End a key."""
     with call.hub.store.view() as view:
         owner = _owner(view, call.query)
-    key = await call.hub.store.transact(keys.revoke, owner, call.path["name"], call.now)
+    key = await call.hub.store.transact(
+        keys.revoke, audit.OPERATOR, owner, call.path["name"], call.now
+    )
     with call.hub.store.view() as view:
         return _json({"key": _key(view, key)})
 
@@ -189,7 +203,7 @@ async def create_organization(call: Call) -> StreamResponse:
     if not isinstance(admin, str):
         raise Invalid({"admin": rules.BLANK})
     organization = await call.hub.store.transact(
-        organizations.create, call.body.get("name"), admin, call.now
+        organizations.create, audit.OPERATOR, call.body.get("name"), admin, call.now
     )
     return _json({"name": organization.name}, 201)
 

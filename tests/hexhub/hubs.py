@@ -19,6 +19,7 @@ from aiohttp.web import ServerRunner, TCPSite
 
 from hexhub import app, config
 from hexhub.domain import keys, organizations, users
+from hexhub.domain.audit import OPERATOR
 from hexhub.formats import erlang_external
 from hexhub.http.dispatch import Dispatcher
 from hexhub.http.metrics import Metrics
@@ -160,6 +161,7 @@ class TestHub:
         hashed = await self.hub.passwords.hash(password) if password else None
         await self.hub.store.transact(
             users.create,
+            OPERATOR,
             name,
             f"{name}@example.org",
             hashed,
@@ -183,6 +185,7 @@ class TestHub:
         ]
         await self.hub.store.transact(
             keys.create,
+            OPERATOR,
             f"{'org' if organization else 'user'}:{name}",
             "test",
             wanted,
@@ -195,7 +198,9 @@ class TestHub:
     async def organization(self, name: str, admin: Person, **roles: str) -> None:
         """A new organization; further members by `name=role`."""
         assert admin.name is not None
-        await self.hub.store.transact(organizations.create, name, admin.name, self.hub.now())
+        await self.hub.store.transact(
+            organizations.create, OPERATOR, name, admin.name, self.hub.now()
+        )
         for username, role in roles.items():
             await self.hub.store.transact(
                 lambda tx, member: tx.put(member),

@@ -49,7 +49,7 @@ async def publish(call: Call) -> StreamResponse:
         await hub.storage.put(spooled)
         release = await hub.store.transact(
             docs.publish,
-            call.actor,
+            call.origin,
             repository(call),
             path["name"],
             path["version"],
@@ -67,7 +67,7 @@ async def delete(call: Call) -> StreamResponse:
     """Take the docs away."""
     await call.hub.store.transact(
         docs.delete,
-        call.actor,
+        call.origin,
         repository(call),
         call.path["name"],
         call.path["version"],

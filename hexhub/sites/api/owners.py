@@ -48,7 +48,7 @@ async def put(call: Call) -> StreamResponse:
         who = _who(view, call.path["who"])
     await call.hub.store.transact(
         owners.put,
-        call.actor,
+        call.origin,
         repository(call),
         call.path["name"],
         who,
@@ -66,7 +66,7 @@ async def delete(call: Call) -> StreamResponse:
     with call.hub.store.view() as view:
         who = _who(view, call.path["who"])
     await call.hub.store.transact(
-        owners.remove, call.actor, repository(call), call.path["name"], who, call.now
+        owners.remove, call.origin, repository(call), call.path["name"], who, call.now
     )
     return responses.empty()
 

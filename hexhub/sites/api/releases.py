@@ -116,7 +116,7 @@ async def _publish(call: Call, spooled: Spooled, candidate: Candidate) -> Stream
     try:
         published = await hub.store.transact(
             releases.publish,
-            call.actor,
+            call.origin,
             repository(call),
             candidate,
             replace=call.parameter("replace") in (None, True, "true"),
@@ -146,7 +146,7 @@ async def revert(call: Call) -> StreamResponse:
     """Take a release away."""
     await call.hub.store.transact(
         releases.revert,
-        call.actor,
+        call.origin,
         repository(call),
         call.path["name"],
         call.path["version"],

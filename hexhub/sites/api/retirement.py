@@ -27,7 +27,7 @@ async def retire(call: Call) -> StreamResponse:
         releases.find(view, call.actor, repository(call), name, version)
     await call.hub.store.transact(
         releases.retire,
-        call.actor,
+        call.origin,
         repository(call),
         name,
         version,
@@ -45,7 +45,7 @@ async def unretire(call: Call) -> StreamResponse:
     """Take the mark off."""
     await call.hub.store.transact(
         releases.unretire,
-        call.actor,
+        call.origin,
         repository(call),
         call.path["name"],
         call.path["version"],

@@ -29,6 +29,7 @@ async def create(call: Call) -> StreamResponse:
     rules.check({"full_name": rules.text(full_name) if full_name else None})
     user = await hub.store.transact(
         users.create,
+        call.origin,
         call.parameter("username"),
         _address(call),
         hashed,

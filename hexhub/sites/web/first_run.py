@@ -45,7 +45,7 @@ async def create(call: Call) -> StreamResponse:
         rules.check({"password": rules.password(password)})
         hashed = await hub.passwords.hash(str(password))
         user = await hub.store.transact(
-            users.create_first_administrator, username, email, hashed, call.now
+            users.create_first_administrator, call.origin, username, email, hashed, call.now
         )
     except Invalid as error:
         return pages.page(

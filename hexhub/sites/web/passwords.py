@@ -42,5 +42,7 @@ async def change(call: Call) -> StreamResponse:
             errors=error.errors,
         )
     hashed = await hub.passwords.hash(str(password))
-    user = await hub.store.transact(users.use_password_link, token_hash, hashed, call.now)
+    user = await hub.store.transact(
+        users.use_password_link, call.origin, token_hash, hashed, call.now
+    )
     return pages.page("password_done.html", username=user.username, url=hub.url)
