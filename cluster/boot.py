@@ -60,7 +60,12 @@ def reconcile(directory: Path, name: str, *, map_size: int, room: Callable[[int]
     unclean = not closed.exists()
     closed.unlink(missing_ok=True)
     sync_directory(directory)
-    journal = Journal(Log(directory / RAFT, map_size=map_size))
+    log_ = Log(directory / RAFT, map_size=map_size)
+    try:
+        journal = Journal(log_)
+    except BaseException:
+        log_.close()
+        raise
     try:
         state = State(directory / STATE, map_size=map_size, check=unclean)
         try:

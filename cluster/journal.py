@@ -16,11 +16,12 @@ from typing import overload
 import msgspec
 
 from cluster.disk import Log
-from cluster.errors import Damaged
+from cluster.errors import Damaged, SchemaTooNew
 
 Entry = tuple[bytes, int, int]
 """Command, index, term: what PySyncObj takes for an entry."""
 
+FORMAT = 1
 RECENT_BYTES_MAX = 4 << 20
 NO_OP = b"\x01"
 
@@ -32,6 +33,8 @@ class Identity(msgspec.Struct, frozen=True):
     member: str
     members: tuple[str, ...]
     """The first configuration. Settings and discovery never change it afterwards."""
+    format: int = FORMAT
+    """Of everything in the directory; raised when older code could not read it rightly."""
 
 
 class Journal:
@@ -200,6 +203,13 @@ class Journal:
         for at in range(split, stop):
             yield self._recent[at - offset], first + at, self._terms[at]
 
+    def _know(self, identity: Identity) -> None:
+        if identity.format > FORMAT:
+            raise SchemaTooNew(
+                f"the directory is of format {identity.format}, this program knows {FORMAT}"
+            )
+        self.identity = identity
+
     def _load(self) -> None:
         values = self._log.values()
         self._commit = int.from_bytes(values.get(b"commit", b""), "big")
@@ -210,7 +220,7 @@ class Journal:
                     values[b"term"], type=tuple[int, str | None]
                 )
             if b"identity" in values:
-                self.identity = msgspec.msgpack.decode(values[b"identity"], type=Identity)
+                self._know(msgspec.msgpack.decode(values[b"identity"], type=Identity))
         except msgspec.MsgspecError as error:
             raise Damaged(f"the journal's own values cannot be read: {error}") from None
         for index, sealed in self._log.entries():

@@ -152,7 +152,11 @@ class Node:
         )
 
     async def snapshot(self) -> Path:
-        """Take a snapshot of everything applied; the folder with META and the file it names."""
+        """Take a snapshot of everything applied; the folder with META and the file it names.
+
+        The next one takes its place, so open the file before you let go of the loop. ClusterError
+        when it could not be written.
+        """
         future: asyncio.Future[int | None] = self._loop.create_future()
 
         def done(index: int | None) -> None:
@@ -165,6 +169,8 @@ class Node:
 
     async def close(self) -> None:
         """Finish what is on its way, sync everything, and let go of the directory."""
+        if self.closed:
+            return
         self.closed = True
         try:
             await self.store.close()

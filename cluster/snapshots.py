@@ -68,9 +68,7 @@ class Snapshots:
         if self.meta is not None and not _complete(path, self.meta):
             log.warning("the snapshot %s is damaged; a new one will be taken", self.meta.file)
             self.meta = None
-        for file in path.iterdir():
-            if file.name != META and (self.meta is None or file.name != self.meta.file):
-                file.unlink()
+        self._remove_others()
 
     def checkSerializing(self) -> tuple[int, int | None]:
         """What PySyncObj asks each tick: done once, and then it cuts the journal."""
@@ -97,6 +95,7 @@ class Snapshots:
                 self._phase = DONE
             except Exception:
                 log.exception("no snapshot at %d", last[1])
+                self._remove_others()
                 self._phase = FAILED
 
         self._thread = threading.Thread(target=work, name="snapshot")
@@ -134,9 +133,14 @@ class Snapshots:
         self._state.sync()  # durable up to here, before anyone cuts the journal
         meta = Meta(name, size, digest, last, before, members, self._cluster)
         replace_file(self.path / META, msgspec.msgpack.encode(meta))
-        old, self.meta = self.meta, meta
-        if old is not None:
-            (self.path / old.file).unlink(missing_ok=True)
+        self.meta = meta
+        self._remove_others()
+
+    def _remove_others(self) -> None:
+        keep = {META} if self.meta is None else {META, self.meta.file}
+        for file in self.path.iterdir():
+            if file.name not in keep:
+                file.unlink()
 
 
 def load(path: Path) -> Meta | None:

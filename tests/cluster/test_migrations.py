@@ -174,3 +174,15 @@ async def test_an_entry_in_newer_words_is_refused_at_start(
     journal.close()
     with pytest.raises(SchemaTooNew, match="newer version"):
         await open_node(first)
+
+
+async def test_a_directory_of_a_newer_format_is_refused(
+    open_node: OpenNode, tmp_path: Path
+) -> None:
+    await old_rows(open_node)
+    log = Log(tmp_path / "data" / "raft", map_size=1 << 20)
+    identity = msgspec.msgpack.decode(log.values()[b"identity"])
+    log.write(None, None, (), {b"identity": msgspec.msgpack.encode(identity | {"format": 2})})
+    log.close()
+    with pytest.raises(SchemaTooNew, match="format 2, this program knows 1"):
+        await open_node(first)
