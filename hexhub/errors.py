@@ -66,12 +66,36 @@ class Invalid(HubError):
         self.errors = errors
 
 
+class TooManyRequests(HubError):
+    """More than the limit allows (429)."""
+
+
+class OauthRefused(HubError):
+    """An OAuth request that is answered with an error code (http-api.md §3.13)."""
+
+    def __init__(self, code: str, description: str) -> None:
+        super().__init__(description)
+        self.code = code
+
+
 class Unavailable(HubError):
     """Cannot be done now, may be tried again (503)."""
 
     def __init__(self, message: str, retry_after_s: int = 2) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+
+
+class Unreachable(Unavailable):
+    """The upstream does not answer, or must not be asked now (503)."""
+
+
+class UpstreamWrong(HubError):
+    """The upstream answered what must not be kept nor passed on (502)."""
+
+
+class RefusedByRule(Forbidden):
+    """A release that a rule of the mirror holds back (403); the text names the rule."""
 
 
 class StorageFull(Unavailable):

@@ -280,10 +280,13 @@ class PackageMeta(Value, kw_only=True):
     extra: dict[str, Any] = msgspec.field(default_factory=dict)
 
 
-@schema.table("packages", key=("repository", "name"))
+@schema.table("packages", key=("repository", "name"), indexes={"name": ("name",)})
 class Package(Record, kw_only=True):
+    """`clash` is what is known of the name at the upstream: `none`, `unchecked`, `exists`."""
+
     repository: str
     name: str
+    clash: str = "none"
     meta: PackageMeta = msgspec.field(default_factory=PackageMeta)
     created_at: datetime
     updated_at: datetime
@@ -414,3 +417,65 @@ class Setting(Record, kw_only=True):
 
     name: str
     value: bytes
+
+
+@schema.table("kept", key=("path",))
+class Kept(Record, kw_only=True):
+    """A verified copy of a file of an upstream; `checksum` names its bytes in storage.
+
+    `path` is the path at the upstream below its repository, or `installs/...` and `api/...`.
+    `fetched_at` is when these bytes came.
+    """
+
+    path: str
+    checksum: bytes
+    size: int
+    upstream: str
+    etag: str | None = None
+    fetched_at: datetime
+
+
+@schema.table("kept_uses", key=("path",))
+class KeptUse(Record, kw_only=True):
+    """When a kept copy was last asked for, to the hour. Apart from it, as in `key_uses`."""
+
+    path: str
+    used_at: datetime
+
+
+@schema.table("rules", key=("repository", "id"))
+class Rule(Record, kw_only=True):
+    """What the mirror holds back. `kind`: `allow`, `deny`, `cooldown`, `retired`, `advisory`.
+
+    `pattern` is a package's name with `*` for any characters, `requirement` narrows it to versions,
+    `value` is the age in seconds of a cooldown or the least severity of an advisory.
+    """
+
+    repository: str
+    id: str
+    kind: str
+    pattern: str = "*"
+    requirement: str | None = None
+    value: str | None = None
+    created_at: datetime
+
+
+@schema.table("reserved_names", key=("pattern",))
+class ReservedName(Record, kw_only=True):
+    """Names, by a pattern with `*`, that are never asked of the upstream."""
+
+    pattern: str
+    created_at: datetime
+
+
+@schema.table("allowed_names", key=("name", "repository"))
+class AllowedName(Record, kw_only=True):
+    """The operator's word about a name that is both here and at the upstream.
+
+    `wins` is the side that the public addresses serve: `own` or `upstream`.
+    """
+
+    name: str
+    repository: str
+    wins: str = "own"
+    created_at: datetime

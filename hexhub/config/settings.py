@@ -293,6 +293,31 @@ class Config:
         v.number(0, 600_000), 1000, "Wait before the first further try; doubles", unit="ms"
     )
 
+    upstream_ca_file: Path | None = _setting(
+        v.path,
+        None,
+        "Certificates (PEM) that vouch for the upstream or a proxy before it",
+        shown="the system's",
+        bare=False,
+    )
+    upstream_connections: int = _setting(
+        v.number(1, 64), 8, "Connections to the upstream at most", bare=False
+    )
+    upstream_wait: int = _setting(
+        v.number(0, 60_000),
+        2000,
+        "Wait for the upstream before a stale copy is served",
+        unit="ms",
+        bare=False,
+    )
+    mirror_quota: int = _setting(
+        v.number(0, 999_999_999_999),
+        0,
+        "Bytes of kept tarballs and docs, the longest unused evicted first; 0: no bound",
+        unit="bytes",
+        bare=False,
+    )
+
     @property
     def on_loopback(self) -> bool:
         """Whether only this machine can connect."""
