@@ -10,6 +10,7 @@ import logging
 import os
 import secrets
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,9 +47,13 @@ class Opened:
     snapshots: Snapshots
 
     def close(self) -> None:
-        self.journal.close()
-        self.state.close()
-        replace_file(self.directory / CLOSED, b"")
+        """Close both; leave the mark of a clean end when nothing stood against it."""
+        try:
+            self.journal.close()
+        finally:
+            self.state.close()
+        with suppress(OSError):  # without it the next start looks more closely, that is all
+            replace_file(self.directory / CLOSED, b"")
 
 
 def reconcile(directory: Path, name: str, *, map_size: int, room: Callable[[int], bool]) -> Opened:
@@ -74,6 +79,7 @@ def reconcile(directory: Path, name: str, *, map_size: int, room: Callable[[int]
                 _begin(journal, state, meta, directory, name)
             _agree(journal, state, meta, directory)
             journal.commit_floor = state.applied[0]
+            journal.prove_writable()
             cluster = journal.identity.cluster
             snapshots = Snapshots(directory / SNAPSHOTS, state, cluster, room=room)
         except BaseException:

@@ -13,7 +13,7 @@ import lmdb
 import lmdb.verify
 
 from cluster import machine
-from cluster.errors import Damaged, DiskFull
+from cluster.errors import Damaged, DiskFailed, DiskFull
 from cluster.machine import Space
 
 T = TypeVar("T")
@@ -47,7 +47,7 @@ class Environment:
         path.mkdir(parents=True, exist_ok=True)
         if check and not fresh:
             check_structure(data)
-        with _readable(data), _full_disk():
+        with _readable(data):
             self._env = lmdb.open(
                 str(path),
                 max_dbs=len(spaces),
@@ -58,7 +58,7 @@ class Environment:
         try:
             if self._pages() > data.stat().st_size:
                 check_structure(data)  # shorter than it says: all right only if the end is free
-            with _readable(data), _full_disk():
+            with _readable(data):
                 self.dbs = [self._env.open_db(name.encode()) for name in spaces]
             self._env.reader_check()
         except BaseException:
@@ -107,7 +107,7 @@ class Environment:
         while True:
             txn = self._env.begin(write=True)
             try:
-                with _full_disk():
+                with _writing():
                     result = work(txn)
                     txn.commit()
                 return result
@@ -122,14 +122,15 @@ class Environment:
         """Fix the moment that `copy` writes out; call it where no write is under way."""
         if 2 * self._pages() > self._env.info()["map_size"]:
             self._grow()  # now, for growth would wait for the end of the copy
+        txn = self._env.begin()
         with self._gate:
             self._copies += 1
-        return self._env.begin()
+        return txn
 
     def copy(self, txn: lmdb.Transaction[bytes], fd: int) -> None:
         """Write the whole environment as of `txn` to `fd`, compacted, and end `txn`."""
         try:
-            with _full_disk():
+            with _writing():
                 self._env.copyfd(fd, compact=True, txn=txn)
         finally:
             txn.abort()
@@ -142,7 +143,7 @@ class Environment:
         return self._pages()
 
     def sync(self) -> None:
-        with _full_disk():
+        with _writing():
             self._env.sync(True)
 
     def close(self) -> None:
@@ -425,14 +426,18 @@ def _readable(data: Path) -> Iterator[None]:
     try:
         yield
     except lmdb.Error as error:
+        if any(word in str(error) for word in _FULL):
+            raise DiskFull(f"no room left to write: {error}") from error
         raise Damaged(f"{data} is not what was written: {error}") from error
 
 
 @contextmanager
-def _full_disk() -> Iterator[None]:
+def _writing() -> Iterator[None]:
     try:
         yield
+    except lmdb.MapFullError:
+        raise
     except (lmdb.Error, OSError) as error:
         if any(word in str(error) for word in _FULL):
             raise DiskFull(f"no room left to write: {error}") from error
-        raise
+        raise DiskFailed(f"the disk refused a write: {error}") from error

@@ -33,6 +33,10 @@ class DiskFull(ClusterError):
     """Too little room is left on the disk of the data directory. Nothing was written."""
 
 
+class DiskFailed(ClusterError):
+    """The disk refused a write for another reason than room."""
+
+
 class SchemaTooNew(ClusterError):
     """The data was written by a newer version of the program than this one."""
 

@@ -161,6 +161,11 @@ class Journal:
     def onOneSecondTimer(self) -> None:
         """The commit index is written with the entries; there is nothing left for a timer."""
 
+    def prove_writable(self) -> None:
+        """Write something before anything depends on it: DiskFull or DiskFailed when it cannot."""
+        self._values[b"opened"] = b""
+        self.sync()
+
     def sync(self) -> None:
         """Make everything up to here durable."""
         changed = self._unsynced or self._cut[1] or self._drop[1]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from cluster.boot import Opened
 from cluster.disk import free_bytes
 from cluster.errors import ClusterError, DataInUse, NoLeader
 from cluster.migrate import migrate, refuse_newer
-from cluster.raft import Raft, crash
+from cluster.raft import Raft
 from cluster.store import Store
 from cluster.table import Schema
 
@@ -35,7 +34,6 @@ class NodeSettings:
     """A snapshot is taken, and the journal cut behind it, when it is longer than either."""
     disk_reserve: int = 64 << 20
     """Writes are refused when less than this is free, so that nothing breaks half-way."""
-    fatal: Callable[[str], None] = crash
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +83,6 @@ class Node:
             snapshot_entries=settings.snapshot_entries,
             on_ready=lambda: store.post(self._ready.set),
             on_applied=store.applied_entry,
-            fatal=settings.fatal,
         )
         store.attach(self.raft)
 
@@ -93,7 +90,7 @@ class Node:
     async def open(cls, settings: NodeSettings, schema: Schema) -> Node:
         """Open a data directory (made when missing) and lead; called with a running loop.
 
-        Raises DataInUse, Damaged, SchemaTooNew, DiskFull, NoLeader.
+        Raises DataInUse, Damaged, SchemaTooNew, DiskFull, DiskFailed, NoLeader.
         """
         settings.directory.mkdir(parents=True, exist_ok=True)
         lock = _take(settings.directory)
@@ -176,8 +173,10 @@ class Node:
             await self.store.close()
         finally:
             await asyncio.to_thread(self.raft.stop)
-            self._opened.close()
-            os.close(self._lock)
+            try:
+                self._opened.close()
+            finally:
+                os.close(self._lock)
 
 
 def restore(directory: Path, snapshot: Path, *, name: str) -> int:

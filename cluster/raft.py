@@ -108,7 +108,6 @@ class Raft:
         snapshot_entries: int,
         on_ready: Callable[[], None],
         on_applied: Callable[[Applied], None],
-        fatal: Callable[[str], None] = crash,
     ) -> None:
         self._journal = journal
         self._state = state
@@ -117,10 +116,8 @@ class Raft:
         self._snapshot_entries = snapshot_entries
         self._on_ready = on_ready
         self._on_applied = on_applied
-        self._fatal = fatal
         self._waiting: deque[Callable[[], None]] = deque()
         self._stopping = False
-        self.failed = False
         self._wanted: list[tuple[int, Callable[[int | None], None]]] = []
         self._not_before = 0.0
         core = self._core = _Core(journal.identity.member, _conf(journal), journal, self._apply)
@@ -147,11 +144,6 @@ class Raft:
     @property
     def leading(self) -> bool:
         return bool(self._core._isLeader())
-
-    @property
-    def leader(self) -> str | None:
-        leader = self._core._getLeader()
-        return None if leader is None else str(leader.id)
 
     @property
     def ready(self) -> bool:
@@ -196,8 +188,7 @@ class Raft:
             self._journal.sync()
         except Exception as error:
             log.exception("tick")
-            self.failed = True
-            self._fatal(repr(error))
+            crash(repr(error))
 
     def _between_ticks(self) -> None:
         while self._waiting:

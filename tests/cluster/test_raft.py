@@ -96,6 +96,29 @@ async def test_a_disk_that_is_full_after_all_leaves_nothing_half_written(
     assert 100 + acknowledged <= len(titles) <= 101 + acknowledged
 
 
+async def test_a_start_on_a_disk_that_takes_nothing_is_an_error_with_a_name(
+    open_node: OpenNode, tmp_path: Path
+) -> None:
+    script = """
+        async def main():
+            resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192))
+            try:
+                await Node.open(settings(), schema)
+            except (DiskFull, DiskFailed) as error:
+                print("refused:", error)
+
+        asyncio.run(main())
+    """
+    node = await open_node()
+    await node.store.transact(increment, "c")
+    await node.close()
+    ended = run(script, str(tmp_path / "data"))
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.startswith("refused:")
+    node = await open_node()
+    assert await node.store.transact(increment, "c") == 2
+
+
 async def test_nothing_is_pickled(open_node: OpenNode, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*args: Any, **kwargs: Any) -> None:
         raise AssertionError("pickle was used")
