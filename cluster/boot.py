@@ -15,17 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cluster import command, snapshots as copies
-from cluster.disk import (
-    DATA,
-    Log,
-    State,
-    check_structure,
-    copy_file,
-    remove_tree,
-    replace_file,
-    sync_directory,
-)
+from cluster.disk import DATA, Log, State, check_structure
 from cluster.errors import Damaged, DataInUse
+from cluster.files import copy_file, remove_tree, replace_file, sync_directory
 from cluster.journal import NO_OP, Identity, Journal
 from cluster.raft import REGULAR
 from cluster.snapshots import Meta, Snapshots

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from cluster import boot
 from cluster.boot import Opened
-from cluster.disk import free_bytes
 from cluster.errors import ClusterError, DataInUse, NoLeader
+from cluster.files import free_bytes
 from cluster.migrate import migrate, refuse_newer
 from cluster.raft import Raft
 from cluster.store import Store

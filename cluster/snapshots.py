@@ -16,8 +16,9 @@ from pathlib import Path
 
 import msgspec
 
-from cluster.disk import State, replace_file, sync_directory
+from cluster.disk import State
 from cluster.errors import Damaged
+from cluster.files import replace_file, sync_directory
 from cluster.journal import Entry
 
 log = logging.getLogger(__name__)

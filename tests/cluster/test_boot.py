@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from cluster import Damaged, DataInUse, Node, restore
-from cluster.disk import Log, State, replace_file
+from cluster.disk import Log, State
+from cluster.files import replace_file
 from cluster.journal import Journal
 from tests.cluster.conftest import OpenNode
 from tests.cluster.tables import Counter, Note, increment, put

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from cluster import ClusterError, Damaged, DataInUse, Node, restore, snapshots
-from cluster.disk import Log, replace_file
+from cluster.disk import Log
+from cluster.files import replace_file
 from cluster.journal import Journal
 from tests.cluster.conftest import OpenNode
 from tests.cluster.tables import Counter, Note, increment, put
