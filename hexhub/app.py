@@ -16,7 +16,7 @@ import structlog
 from aiohttp.web import ServerRunner, SockSite, UnixSite
 
 from cluster import ClusterError, Node, NodeSettings
-from hexhub import __version__, control_socket, keyring, running
+from hexhub import __version__, control_socket, keyring, running, sealer
 from hexhub.config import Config
 from hexhub.counters import Counters
 from hexhub.domain import users
@@ -31,7 +31,7 @@ from hexhub.hub import Hub, client_lines, utc_now
 from hexhub.passwords import Passwords
 from hexhub.repositories.own import Own
 from hexhub.schema import Release, schema
-from hexhub.sites import api, control, ops, repo, web
+from hexhub.sites import api, operator as operator_face, ops, repo, web
 from hexhub.storage.local import LocalStorage
 from hexhub.storage.memory import SmallBlobs
 from hexhub.storage.spool import Spool
@@ -153,7 +153,7 @@ async def serve(config: Config, log: structlog.typing.FilteringBoundLogger) -> N
             HttpServer(Dispatcher(hub, router(metrics), metrics, log)), shutdown_timeout=DRAIN_S
         )
         operator = ServerRunner(
-            HttpServer(Dispatcher(hub, Router(control.routes.under("")), metrics, log)),
+            HttpServer(Dispatcher(hub, Router(operator_face.routes()), metrics, log)),
             shutdown_timeout=DRAIN_S,
         )
         for runner in (operator, public):
@@ -184,7 +184,11 @@ async def _until_told_to_stop(hub: Hub, log: structlog.typing.FilteringBoundLogg
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    work = [loop.create_task(hub.counters.run()), loop.create_task(_sweep(hub, log))]
+    work = [
+        loop.create_task(hub.counters.run()),
+        loop.create_task(sealer.run(hub.node)),
+        loop.create_task(_sweep(hub, log)),
+    ]
     await stop.wait()
     for task in work:
         task.cancel()

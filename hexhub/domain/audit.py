@@ -165,12 +165,19 @@ def seal(tx: Transaction, keys: list[tuple[str, str, str]]) -> int:
     return sealed
 
 
-def chain(view: View, since: datetime | None = None) -> Iterator[AuditRecord]:
-    """The sealed records in order; from the first that is not older than `since`."""
+def chain(view: View, *, after: int = 0, since: datetime | None = None) -> Iterator[AuditRecord]:
+    """The sealed records in order, behind the place `after`.
+
+    With `since` from the first one that is not older; what follows has no hole, so that its hashes
+    can be checked.
+    """
     moment = since.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ") if since else ""
-    for row in view.find(AuditRecord, "chain"):
-        if row.moment >= moment:
+    began, place = after > 0, after
+    while row := next(view.find(AuditRecord, "chain", f"{place + 1:012d}"), None):
+        began = began or row.moment >= moment
+        if began:
             yield row
+        place += 1
 
 
 def exported(row: AuditRecord) -> Params:

@@ -10,6 +10,7 @@ from aiohttp.web import BaseRequest
 from hexhub.http import negotiation
 from hexhub.http.routes import Route
 from hexhub.sites.api import (
+    audit_logs,
     auth,
     docs,
     index,
@@ -21,7 +22,18 @@ from hexhub.sites.api import (
     users,
 )
 
-RESOURCES = (index, users, packages, releases, retirement, docs, owners, keys, auth)
+RESOURCES = (
+    index,
+    audit_logs,
+    users,
+    packages,
+    releases,
+    retirement,
+    docs,
+    owners,
+    keys,
+    auth,
+)
 
 ALSO_IN_THE_REGISTRY = ("/packages/{name}", "/repos/{repository}/packages/{name}")
 """Paths that mean a registry resource at the root, unless the client asks for the API's formats."""

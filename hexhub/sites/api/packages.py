@@ -10,12 +10,10 @@ from hexhub.http import responses
 from hexhub.http.call import Call
 from hexhub.http.routes import Routes
 from hexhub.schema import PUBLIC
-from hexhub.sites.api import access, render
+from hexhub.sites.api import access, paging, render
 from hexhub.sites.api.pipeline import api, repository
 
 routes = Routes(api)
-
-PER_PAGE = 100
 
 
 def cache(call: Call, in_repository: str) -> str:
@@ -47,8 +45,8 @@ async def index(call: Call) -> StreamResponse:
                 for p in found
             }
             found.sort(key=lambda p: counts[p.repository, p.name].get(window, 0), reverse=True)
-        per_page = _per_page(call.parameter("per_page"))
-        start = (_page(call.parameter("page")) - 1) * per_page
+        per_page = paging.per_page(call)
+        start = (paging.page(call) - 1) * per_page
         value = [
             render.package_index(hub, view, package, today)
             for package in found[start : start + per_page]
@@ -70,18 +68,3 @@ async def show(call: Call) -> StreamResponse:
         conditional=True,
         modified=package.updated_at,
     )
-
-
-def _page(value: object) -> int:
-    """A clean positive number, else the first page; one past any end for a giant number."""
-    text = str(value)
-    if not (text.isascii() and text.isdigit()):
-        return 1
-    return max(1, int(text[:12]))
-
-
-def _per_page(value: object) -> int:
-    text = str(value)
-    if not (text.isascii() and text.isdigit()):
-        return PER_PAGE
-    return min(PER_PAGE, int(text[:12]))

@@ -1,4 +1,4 @@
-"""The operator's commands, over the socket in the data directory that only its owner can open.
+"""What the operator does with accounts, keys and organizations.
 
 JSON in, JSON out. Whoever may connect may do everything: the permission is that of the file.
 """
@@ -8,33 +8,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import timedelta
 
-import msgspec
-from aiohttp.web import Response, StreamResponse
+from aiohttp.web import StreamResponse
 
-from cluster import ClusterError, View
+from cluster import View
 from hexhub.domain import audit, keys, organizations, rules, users
-from hexhub.errors import HubError, Invalid
-from hexhub.http import responses
+from hexhub.errors import Invalid
 from hexhub.http.call import Call
-from hexhub.http.routes import Access, Handler, Routes
+from hexhub.http.routes import Routes
 from hexhub.schema import Key, KeyUse, Organization, User
+from hexhub.sites.operator.pipeline import OPERATOR, answer as _json, control
 
-OPERATOR = Access("who owns the data directory")
 LINK_GOOD_FOR = timedelta(hours=24)
 
 
-async def _control(call: Call, handler: Handler) -> StreamResponse:
-    try:
-        return await handler(call)
-    except (HubError, ClusterError) as error:
-        return responses.error_object(call.request, error, "json")
-
-
-routes = Routes(_control)
-
-
-def _json(value: object, status: int = 200) -> Response:
-    return Response(status=status, body=msgspec.json.encode(value), content_type="application/json")
+routes = Routes(control)
 
 
 def _user(user: User) -> dict[str, object]:

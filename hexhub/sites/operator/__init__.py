@@ -1,0 +1,14 @@
+"""The operator's commands over the socket in the data directory: a subject a file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from hexhub.http.routes import Route
+from hexhub.sites.operator import accounts, audit
+
+
+def routes() -> Iterator[Route]:
+    """Every route of the operator's face."""
+    for subject in (accounts, audit):
+        yield from subject.routes.under("")
