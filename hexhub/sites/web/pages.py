@@ -2,65 +2,136 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
+import gzip
+import secrets
+from contextvars import ContextVar
 from functools import cache
 from http import HTTPStatus
 
-from aiohttp.web import Response, StreamResponse
+from aiohttp.web import BaseRequest, Response, StreamResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from cluster import ClusterError
+from hexhub import __version__
 from hexhub.errors import HubError
 from hexhub.http import responses
 from hexhub.http.call import Call
 from hexhub.http.routes import Access, Handler
 
 ANYONE = Access("anyone")
+READER = Access("who may read here")
 LINK_HOLDER = Access("who holds the link")
 
+THEMES = ("light", "dark", "system")
+
+POLICY = (
+    "default-src 'none'; style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}'; "
+    "img-src 'self' data:; connect-src 'self'; manifest-src 'self'; form-action 'self'; "
+    "frame-ancestors 'none'; base-uri 'none'"
+)
 HEADERS = {
     "Cache-Control": "no-store",
     # The address of a one-time link is a secret, which no other site may learn.
     "Referrer-Policy": "no-referrer",
-    "Content-Security-Policy": (
-        "default-src 'none'; style-src 'sha256-{style}'; form-action 'self'; "
-        "frame-ancestors 'none'; base-uri 'none'"
-    ),
     "X-Content-Type-Options": "nosniff",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Vary": "Accept, Accept-Encoding, Cookie",
 }
 
+HINTS = {
+    400: "Check the address, or start again from the package list.",
+    401: "Sign in and try again.",
+    403: "Your account may not do this. Ask an owner or an administrator.",
+    404: "It may have moved, or it is private and you are not signed in.",
+    429: "Wait a minute, then try again.",
+    503: "Nothing was changed. Try again in a few seconds.",
+}
+
+_CALL: ContextVar[Call | None] = ContextVar("call", default=None)
+
 
 @cache
-def _templates() -> Environment:
-    return Environment(
-        loader=PackageLoader("hexhub.sites.web"), autoescape=True, undefined=StrictUndefined
+def templates() -> Environment:
+    """The templates of this folder, with what all of them may use."""
+    from hexhub.sites.web import assets, spoken
+
+    made = Environment(
+        loader=PackageLoader("hexhub.sites.web"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
+    made.filters.update(spoken.FILTERS)
+    made.globals.update(asset=assets.address, version=__version__)
+    return made
 
 
-@cache
-def _style() -> tuple[str, str]:
-    """The style sheet, and its hash for the content security policy."""
-    loader = _templates().loader
-    assert loader is not None
-    text = loader.get_source(_templates(), "style.css")[0]
-    return text, base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+def wants_page(request: BaseRequest) -> bool:
+    """Whether a browser asks: where a path means something else to a client (http-api.md §8)."""
+    return "text/html" in request.headers.get("Accept", "").lower()
 
 
 def page(template: str, *, status: int = 200, **values: object) -> Response:
-    """A page from a template of this folder."""
-    style, digest = _style()
-    text = _templates().get_template(template).render(style=style, **values)
-    headers = dict(HEADERS)
-    headers["Content-Security-Policy"] = HEADERS["Content-Security-Policy"].format(style=digest)
-    return Response(status=status, text=text, content_type="text/html", headers=headers)
+    """A page from a template of this folder, for the call that is being answered."""
+    call, nonce = _CALL.get(), secrets.token_urlsafe(16)
+    text = (
+        templates()
+        .get_template(template)
+        .render(
+            {
+                "nonce": nonce,
+                "theme": theme(call.request) if call else "system",
+                "here": call.request.raw_path.partition("?")[0] if call else "/",
+                "actor": call.actor if call else None,
+                "hub": call.hub if call else None,
+                "now": call.now if call else None,
+                "query": str(call.query.get("search", "")) if call else "",
+                **values,
+            }
+        )
+    )
+    headers = HEADERS | {"Content-Security-Policy": POLICY.format(nonce=nonce)}
+    body = text.encode()
+    if call and "gzip" in call.request.headers.get("Accept-Encoding", "") and len(body) > 1000:
+        body = gzip.compress(body, 3, mtime=0)
+        headers["Content-Encoding"] = "gzip"
+    return Response(
+        status=status, body=body, headers=headers | {"Content-Type": "text/html; charset=utf-8"}
+    )
+
+
+def theme(request: BaseRequest) -> str:
+    """What the reader chose, from a cookie that holds nothing else."""
+    chosen = request.cookies.get("theme", "")
+    return chosen if chosen in THEMES else "system"
+
+
+def error(status: int, message: str | None = None) -> Response:
+    """An error that says what to do."""
+    title = HTTPStatus(status).phrase
+    return page(
+        "error.html",
+        status=status,
+        code=status,
+        title=title,
+        message=message if message and message != title else None,
+        hint=HINTS.get(status, ""),
+    )
+
+
+def redirect(address: str, *, status: int = 303) -> Response:
+    """Go there instead; after a form, by a new GET."""
+    return Response(status=status, headers={"Location": address, "Cache-Control": "no-store"})
 
 
 async def web(call: Call, handler: Handler) -> StreamResponse:
     """The pipeline of pages: errors are pages too."""
+    token = _CALL.set(call)
     try:
         return await handler(call)
-    except (HubError, ClusterError) as error:
-        status, message = responses.status_of(error)
-        title = HTTPStatus(status).phrase
-        return page("error.html", status=status, title=title, message=message or title)
+    except (HubError, ClusterError) as problem:
+        status, message = responses.status_of(problem)
+        return error(status, message)
+    finally:
+        _CALL.reset(token)

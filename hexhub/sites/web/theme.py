@@ -1,0 +1,34 @@
+"""Light, dark, or what the system says: kept in a cookie, so that it works without script."""
+
+from __future__ import annotations
+
+from aiohttp.web import StreamResponse
+
+from hexhub.http.call import Call
+from hexhub.http.routes import Routes
+from hexhub.sites.web import pages
+
+routes = Routes(pages.web)
+
+A_YEAR_S = 365 * 86_400
+
+
+@routes.post("/theme", allow=pages.ANYONE)
+async def choose(call: Call) -> StreamResponse:
+    """Keep the choice and go back to the page it was made on."""
+    back = str(call.body.get("back") or "/")
+    response = pages.redirect(back if _is_local(back) else "/")
+    chosen = str(call.body.get("theme") or "")
+    if chosen in pages.THEMES:
+        response.set_cookie("theme", chosen, max_age=A_YEAR_S, path="/", samesite="Lax")
+    return response
+
+
+def _is_local(address: str) -> bool:
+    """Whether an address is a path here; `//host` and `/\\host` are other hosts to browsers."""
+    return (
+        address.startswith("/")
+        and address.isprintable()
+        and not address.startswith(("//", "/\\"))
+        and len(address) <= 2048
+    )
