@@ -42,6 +42,8 @@ class User(Record, kw_only=True):
     handles: dict[str, str] = msgspec.field(default_factory=dict)
     admin: bool = False
     disabled: bool = False
+    muted: tuple[str, ...] = ()
+    """Templates of mails that this person does not want."""
     created_at: datetime
     updated_at: datetime
 
@@ -409,6 +411,24 @@ class AuditRecord(Record, kw_only=True):
     @property
     def link(self) -> str | None:
         return None if self.place is None else f"{self.place:012d}"
+
+
+@schema.table("mails", key=("moment", "to", "n"), indexes={"due": ("due",)})
+class Mail(Record, kw_only=True):
+    """A mail that waits, was sent (`sent_at`), or was given up (`error`).
+
+    `due` is the moment of the next try, in ISO 8601; None when there will be none.
+    """
+
+    moment: str
+    to: str
+    n: str
+    template: str
+    values: dict[str, str] = msgspec.field(default_factory=dict)
+    due: str | None = None
+    attempts: int = 0
+    sent_at: datetime | None = None
+    error: str | None = None
 
 
 @schema.table("settings", key=("name",))
