@@ -41,12 +41,16 @@ class Candidate:
     size: int
 
 
-def check(tarball: Tarball, repository: str) -> Candidate:
-    """Check everything about a release that needs no table. Raises Invalid."""
+def check(tarball: Tarball, repository: str, *, new: bool) -> Candidate:
+    """Check everything about a release that needs no table. Raises Invalid.
+
+    `new`: its package does not exist yet, so that its name must not be a reserved one.
+    """
     metadata = tarball.metadata
+    name_problem = rules.package_name(metadata.get("name"))
     rules.check(
         {
-            "name": _new_name_problem(metadata.get("name")),
+            "name": name_problem if new or name_problem != rules.RESERVED else None,
             "meta": _package_meta_problems(metadata, repository),
         }
     )
@@ -70,12 +74,6 @@ def check(tarball: Tarball, repository: str) -> Candidate:
         outer_checksum=tarball.outer_checksum,
         size=tarball.size,
     )
-
-
-def _new_name_problem(name: object) -> str | None:
-    """Only the form: whether a name is reserved matters when the package is new."""
-    problem = rules.package_name(name)
-    return None if problem == "is reserved" else problem
 
 
 def _package_meta_problems(metadata: dict[str, object], repository: str) -> Errors | None:

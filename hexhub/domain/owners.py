@@ -58,8 +58,12 @@ def put(
     wanted = str(level or (current.level if current else FULL))
     others = [owner for owner in all_of(tx, package) if owner.username != username]
     kept = [] if transfer else others
+    # A private package may never have had an owner; what has a full owner keeps one.
+    must_have_full = repository == PUBLIC or any(
+        owner.level == FULL for owner in all_of(tx, package)
+    )
     # Also for a transfer to a maintainer: a package without a full owner cannot be managed.
-    if wanted != FULL and not any(owner.level == FULL for owner in kept):
+    if wanted != FULL and must_have_full and not any(owner.level == FULL for owner in kept):
         raise Invalid({"username": "cannot demote the last full owner of a package"})
     if transfer:
         for owner in others:

@@ -67,32 +67,47 @@ def _get(view: View, package: Package, version: Version) -> Release:
     return release
 
 
+def check_publish(
+    view: View,
+    origin: Origin,
+    repository: str,
+    candidate: Candidate,
+    replace: bool,
+    dependency_check: str,
+    now: datetime,
+) -> None:
+    """Whether this may be published now. Raises Invalid, Forbidden, NotFound."""
+    permissions.require_owner(view, origin.actor, repository, candidate.name, "maintainer")
+    package = view.get(Package, repository, candidate.name)
+    if package is None:
+        rules.check({"name": rules.package_name(candidate.name)})
+    _check_dependencies(view, repository, candidate, dependency_check)
+    earlier = view.get(Release, repository, candidate.name, candidate.version)
+    if package is not None and earlier is not None:
+        _check_replace(package, earlier, candidate, replace, now)
+
+
 def publish(
     tx: Transaction,
     origin: Origin,
     repository: str,
     candidate: Candidate,
-    *,
     replace: bool,
     dependency_check: str,
     now: datetime,
 ) -> Published:
     """Add or replace a release, and its package if this is the first."""
+    check_publish(tx, origin, repository, candidate, replace, dependency_check, now)
     actor = origin.actor
-    permissions.require_owner(tx, actor, repository, candidate.name, "maintainer")
     package = tx.get(Package, repository, candidate.name)
     if package is None:
-        rules.check({"name": rules.package_name(candidate.name)})
         package = Package(
             repository=repository, name=candidate.name, created_at=now, updated_at=now
         )
         if repository == PUBLIC:
             assert actor.name is not None
             tx.put(Owner(repository=repository, package=package.name, username=actor.name))
-    _check_dependencies(tx, repository, candidate, dependency_check)
     earlier = tx.get(Release, repository, candidate.name, candidate.version)
-    if earlier is not None:
-        _check_replace(package, earlier, candidate, replace, now)
     package = msgspec.structs.replace(package, meta=candidate.meta, updated_at=now)
     release = _release(actor, repository, candidate, earlier, now)
     tx.put(package)
@@ -217,6 +232,23 @@ def retire(
 ) -> None:
     """Mark a release as one that should no longer be used."""
     _change_retirement(tx, origin, repository, name, version, retirement, now)
+
+
+def retire_all(
+    tx: Transaction,
+    origin: Origin,
+    repository: str,
+    name: str,
+    retirement: Retirement,
+    *,
+    replace: bool,
+    now: datetime,
+) -> None:
+    """Mark every release that is not retired yet, or every one (`replace`)."""
+    _writable(tx, origin.actor, repository, name)
+    for release in list(tx.scan(Release, repository, name)):
+        if release.retirement is None or replace:
+            retire(tx, origin, repository, name, release.version, retirement, now)
 
 
 def unretire(

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from hexhub.errors import Errors, Invalid
 
 BLANK = "can't be blank"
+RESERVED = "is reserved"
 USERNAME = re.compile(r"[a-z0-9_\-.]+")
 PACKAGE_NAME = re.compile(r"[a-z][a-z0-9_]*")
 ORGANIZATION_NAME = re.compile(r"[a-z0-9_]+")
@@ -16,6 +17,7 @@ ADDRESS = re.compile(r"[^\s@\x00-\x1f\x7f]+@[^\s@\x00-\x1f\x7f]+\.[^\s@\x00-\x1f
 NAME_LENGTH_MAX = 128
 ADDRESS_LENGTH_MAX = 254
 PASSWORD_LENGTH_MAX = 1024
+FULL_NAME_LENGTH_MAX = 255
 
 RESERVED_USERNAMES = frozenset(["me", "hex", "hexpm", "elixir", "erlang", "otp"])
 
@@ -162,6 +164,14 @@ def address(value: object) -> str | None:
     if len(value) > ADDRESS_LENGTH_MAX:
         return f"should be at most {ADDRESS_LENGTH_MAX} character(s)"
     return None if ADDRESS.fullmatch(value) else "has invalid format"
+
+
+def full_name(value: object) -> str | None:
+    """A problem with a person's name, or None."""
+    if problem := text(value):
+        return problem
+    too_long = len(str(value)) > FULL_NAME_LENGTH_MAX
+    return f"should be at most {FULL_NAME_LENGTH_MAX} character(s)" if too_long else None
 
 
 def password(value: object) -> str | None:

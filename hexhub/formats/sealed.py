@@ -44,4 +44,5 @@ def unwrap(root: bytes, purpose: str, wrapped: bytes) -> bytes:
 
 def keyed_hash(key: bytes, secret: str) -> str:
     """HMAC-SHA256 as 64 lower-case hex digits (http-api.md §2.2)."""
-    return hmac.new(key, secret.encode(), hashlib.sha256).hexdigest()
+    text = secret.encode("utf-8", "surrogatepass")  # whatever a client sends is no key, not an error
+    return hmac.new(key, text, hashlib.sha256).hexdigest()

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 
 from aiohttp.web import BaseRequest, Response, StreamResponse
 
+from hexhub.errors import NotFound, Unavailable
 from hexhub.http import responses
 from hexhub.storage import Blob, Storage
 from hexhub.storage.memory import SmallBlobs
@@ -32,7 +33,7 @@ async def answer(
     checksum: bytes,
     headers: dict[str, str],
 ) -> StreamResponse:
-    """An object, a part of it, or 304. Raises what `storage.open` raises."""
+    """An object, a part of it, or 304. Raises Unavailable for one that is damaged or missing."""
     etag = f'"{checksum.hex()}"'
     headers = headers | {"ETag": etag, "Accept-Ranges": "bytes"}
     if responses.is_fresh(request, etag):
@@ -40,7 +41,10 @@ async def answer(
     body = small.get(checksum)
     if body is not None:
         return _from_memory(request, body, etag, headers)
-    blob = await storage.open(checksum)
+    try:
+        blob = await storage.open(checksum)
+    except NotFound:  # the tables say that it exists: 404 would be a lie
+        raise Unavailable("this object is missing from the storage of this node") from None
     if blob.size <= SMALL:
         body = await blob.read()
         small.put(checksum, body)

@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl
 
 import msgspec
 from aiohttp.http_exceptions import HttpProcessingError
-from aiohttp.web import BaseRequest
+from aiohttp.web import BaseRequest, RequestPayloadError
 
 from hexhub.errors import (
     BadRequest,
@@ -95,17 +95,19 @@ async def _read(request: BaseRequest, size_max: int) -> bytes:
 
 async def _chunks(request: BaseRequest) -> AsyncIterator[bytes]:
     """The raw body; each wait is bounded, and so is the whole."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + BODY_S
     try:
-        async with asyncio.timeout(BODY_S):
-            while True:
-                async with asyncio.timeout(STALL_S):
-                    chunk = await request.content.readany()
-                if not chunk:
-                    return
-                yield chunk
+        while True:
+            # Around the wait alone: a timer that ran on while the caller works would cancel that.
+            async with asyncio.timeout_at(min(deadline, loop.time() + STALL_S)):
+                chunk = await request.content.readany()
+            if not chunk:
+                return
+            yield chunk
     except TimeoutError:
         raise TimedOut from None
-    except HttpProcessingError:
+    except (HttpProcessingError, RequestPayloadError):
         raise BadRequest("Bad request") from None
 
 

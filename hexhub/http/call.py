@@ -54,7 +54,15 @@ class Call:
 
     @property
     def user_agent(self) -> str:
-        return self.request.headers.get("User-Agent", "")
+        """What the client calls itself; bytes that are not UTF-8, which no table takes, as `?`."""
+        value = self.request.headers.get("User-Agent", "")
+        return value.encode("utf-8", "replace").decode()
+
+    @property
+    def holds_nul(self) -> bool:
+        """Whether there is a NUL in the path or the query: nothing has such a name."""
+        values = (*self.path.values(), *self.query, *self.query.values())
+        return any("\0" in value for value in values)
 
     @property
     def ip(self) -> str:

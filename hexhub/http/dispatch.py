@@ -38,6 +38,10 @@ async def _not_found(call: Call) -> StreamResponse:
     raise errors.NotFound
 
 
+async def _bad(call: Call) -> StreamResponse:
+    raise errors.BadRequest("Bad request")
+
+
 NO_ROUTE = Route("GET", UNROUTED, Access("anyone"), _not_found, _run)
 
 
@@ -64,7 +68,7 @@ class Dispatcher:
         )
         try:
             response = await self._answer(call)
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, ConnectionError):
             self._record(call, CLIENT_GONE, began, request_id)
             raise
         except Exception as error:
@@ -80,7 +84,7 @@ class Dispatcher:
         if found is None:
             raise errors.NotFound
         call.route, call.path = found
-        return await call.route.pipeline(call, call.route.handler)
+        return await call.route.pipeline(call, _bad if call.holds_nul else call.route.handler)
 
     def _refuse(self, call: Call, error: Exception, request_id: str) -> StreamResponse:
         """The answer to an error that no site answered: it came before, or it is a fault of ours."""
@@ -149,9 +153,12 @@ def _method(call: Call) -> str:
 
 
 def _query(request: BaseRequest) -> dict[str, str]:
-    query = dict(request.query)
-    if any("\0" in name or "\0" in value for name, value in query.items()):
-        raise errors.BadRequest("Bad request")
+    """The last value of each name."""
+    query = dict(request.query.items())
+    try:
+        "".join((*query, *query.values())).encode()
+    except UnicodeEncodeError:
+        raise errors.BadRequest("Bad request") from None
     return query
 
 

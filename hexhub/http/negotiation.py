@@ -30,8 +30,8 @@ _FORMATS = {
 def choose(accept: str | None, override: object = None) -> str:
     """The format for a request: `_format` first, then the Accept header. Raises Unacceptable."""
     if override is not None:
-        if override in CONTENT_TYPES:
-            return str(override)
+        if isinstance(override, str) and override in CONTENT_TYPES:
+            return override
         raise Unacceptable
     if accept is None or not accept.strip():
         return JSON

@@ -169,9 +169,10 @@ def _listed(tags: str, etag: str) -> bool:
 
 def _date(text: str | None) -> datetime | None:
     try:
-        return parsedate_to_datetime(text) if text else None
+        moment = parsedate_to_datetime(text) if text else None
     except (TypeError, ValueError, OverflowError):
         return None
+    return moment.replace(tzinfo=UTC) if moment and moment.tzinfo is None else moment
 
 
 def quoted_message(text: str, level: str = "warn") -> str:

@@ -7,6 +7,7 @@ A known path with another verb is no route: 404, never 405.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
@@ -21,7 +22,8 @@ Handler: TypeAlias = Callable[[Call], Awaitable[StreamResponse]]
 Pipeline: TypeAlias = Callable[[Call, Handler], Awaitable[StreamResponse]]
 Condition: TypeAlias = Callable[[BaseRequest], bool]
 
-REST = "*"
+ABSOLUTE = re.compile(r"\Ahttps?://[^/]*", re.IGNORECASE)
+"""How the target of a request starts when it is written as a whole address (RFC 9112 §3.2.2)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,19 +162,14 @@ def _first(
 def segments(raw_path: str) -> list[str]:
     """The segments of a raw request path, each percent-decoded once.
 
-    Raises BadRequest for `%00` and for bytes that are not UTF-8.
+    Raises BadRequest for bytes that are not UTF-8. `%00` stays in: which answer it gets depends on
+    who asks (http-api.md §1.2).
     """
-    path = raw_path.partition("?")[0]
-    found = []
-    for segment in path.split("/"):
-        if not segment:
-            continue
-        if "%" in segment:
-            try:
-                segment = unquote_to_bytes(segment).decode()
-            except UnicodeDecodeError:
-                raise BadRequest("Bad request") from None
-        if "\0" in segment:
-            raise BadRequest("Bad request")
-        found.append(segment)
-    return found
+    path = ABSOLUTE.sub("", raw_path.partition("?")[0], count=1)
+    try:
+        # aiohttp hands on bytes that are not UTF-8 as surrogates, which `encode` refuses.
+        return [
+            unquote_to_bytes(segment.encode()).decode() for segment in path.split("/") if segment
+        ]
+    except UnicodeError:
+        raise BadRequest("Bad request") from None

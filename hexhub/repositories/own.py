@@ -41,6 +41,7 @@ class Own:
         self._names: dict[str, _Chunks] = {}
         self._versions: dict[str, _Chunks] = {}
         self._changes: dict[str, int] = {}
+        self._restores = 0
         self._building: dict[tuple[str, str], asyncio.Task[SignedResource]] = {}
         store.subscribe(self._changed)
 
@@ -74,11 +75,10 @@ class Own:
         if task is None or task.done():
             task = asyncio.get_running_loop().create_task(self._build(repository, path))
             self._building[repository, path] = task
-            task.add_done_callback(lambda _: self._building.pop((repository, path), None))
         return await asyncio.shield(task)
 
     async def _build(self, repository: str, path: str) -> SignedResource:
-        seen = self._changes.get(repository, 0)
+        seen = self._seen(repository)
         chunks = self._chunks(repository, path)
         payload = wire.join(chunks.sorted(), repository)
         if len(payload) <= OFF_LOOP_SIZE:
@@ -87,9 +87,13 @@ class Own:
             loop = asyncio.get_running_loop()
             signed = await loop.run_in_executor(self._executor, self._sign, payload)
         # A change that came while the thread worked may concern this very resource.
-        if self._changes.get(repository, 0) == seen:
+        if self._seen(repository) == seen:
             self._memo[repository, path] = signed
         return signed
+
+    def _seen(self, repository: str) -> tuple[int, int]:
+        """What differs after any change that concerns a repository."""
+        return self._restores, self._changes.get(repository, 0)
 
     def _chunks(self, repository: str, path: str) -> _Chunks:
         of = self._names if path == "names" else self._versions
@@ -114,8 +118,8 @@ class Own:
             self._memo.clear()
             self._names.clear()
             self._versions.clear()
-            for repository in self._changes:
-                self._changes[repository] += 1
+            self._building.clear()
+            self._restores += 1
             return
         for record, key in change.keys:
             if record in (Package, Release):

@@ -9,6 +9,7 @@ import asyncio
 import errno
 import hashlib
 import os
+import re
 import threading
 import time
 from collections import OrderedDict
@@ -18,19 +19,20 @@ from functools import partial
 from pathlib import Path
 from typing import ParamSpec, Protocol, TypeVar
 
-from hexhub.errors import HubError, NotFound, StorageFull
+from hexhub.errors import NotFound, StorageFull, Unavailable
 from hexhub.storage import Spooled
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 CHUNK = 1 << 20
+OBJECT_NAME = re.compile(r"[0-9a-f]{64}")
 VERIFIED_MAX = 100_000
 """How many checksums are remembered as verified by this process."""
 
 
-class Damaged(HubError):
-    """A stored object that no longer has its checksum."""
+class Damaged(Unavailable):
+    """A stored object that no longer has its checksum, or is gone."""
 
 
 class _Run(Protocol):
@@ -77,7 +79,7 @@ class LocalStorage:
 
     def _put(self, spooled: Spooled) -> None:
         target = self._path(spooled.checksum)
-        if self._touch(target, spooled.size):
+        if self._touch(target, spooled.size) and self._sound(target, spooled.checksum):
             spooled.path.unlink()
             return
         made = not target.parent.exists()
@@ -113,6 +115,15 @@ class LocalStorage:
             raise NotFound from None
         return LocalBlob(path, size, self._run)
 
+    def _sound(self, path: Path, checksum: bytes) -> bool:
+        """Whether what is here may stay: a damaged object gives way to a good copy."""
+        try:
+            if checksum not in self._verified:
+                self._verify(path, checksum)
+        except Damaged:
+            return False
+        return True
+
     def _verify(self, path: Path, checksum: bytes) -> None:
         with path.open("rb") as file:
             if hashlib.file_digest(file, "sha256").digest() != checksum:
@@ -129,8 +140,11 @@ class LocalStorage:
         deleted = 0
         oldest = time.time() - older_than_s
         for path in self._folder.glob("??/*"):
+            # What has another name is none of ours: `lost+found`, what a backup left.
+            if path.name in keep or not OBJECT_NAME.fullmatch(path.name):
+                continue
             with self._lock:
-                if path.name not in keep and path.stat().st_mtime < oldest:
+                if path.stat().st_mtime < oldest:
                     path.unlink()
                     self._verified.pop(bytes.fromhex(path.name), None)
                     deleted += 1

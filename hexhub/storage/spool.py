@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import io
 import os
 import shutil
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
@@ -32,31 +33,54 @@ class Spool:
 
         Raises TooLarge above `size_max` bytes, StorageFull without room.
         """
-        loop = asyncio.get_running_loop()
-        descriptor, name = tempfile.mkstemp(dir=self._folder)
+        try:
+            descriptor, name = tempfile.mkstemp(dir=self._folder)
+        except OSError as error:
+            raise full_or(error) from error
         path = Path(name)
         try:
-            digest, size, waiting = hashlib.sha256(), 0, bytearray()
-
-            def flush() -> None:
-                digest.update(waiting)
-                view = memoryview(waiting)
-                while view:
-                    view = view[os.write(descriptor, view) :]
-
-            async for chunk in chunks:
-                size += len(chunk)
-                if size > size_max:
-                    raise TooLarge
-                waiting += chunk
-                if len(waiting) >= FLUSH_AT:
-                    await loop.run_in_executor(None, flush)
-                    waiting = bytearray()
-            await loop.run_in_executor(None, flush)
-            yield Spooled(path, size, digest.digest())
+            with os.fdopen(descriptor, "wb", buffering=0) as file:
+                size, checksum = await _write(chunks, file, size_max)
+            yield Spooled(path, size, checksum)
         except OSError as error:
             raise full_or(error) from error
         finally:
-            os.close(descriptor)
             with suppress(FileNotFoundError):  # put moves it away
                 os.unlink(path)
+
+
+async def _write(
+    chunks: AsyncIterator[bytes], file: io.RawIOBase | io.FileIO, size_max: int
+) -> tuple[int, bytes]:
+    """Write all chunks off the event loop, a megabyte at a time; their size and SHA-256."""
+    digest, size, waiting = hashlib.sha256(), 0, bytearray()
+
+    def flush(data: bytearray) -> None:
+        digest.update(data)
+        view = memoryview(data)
+        while view:
+            view = view[os.write(file.fileno(), view) :]
+
+    async for chunk in chunks:
+        size += len(chunk)
+        if size > size_max:
+            raise TooLarge
+        waiting += chunk
+        if len(waiting) >= FLUSH_AT:
+            await _to_the_end(flush, waiting)
+            waiting = bytearray()
+    await _to_the_end(flush, waiting)
+    return size, digest.digest()
+
+
+async def _to_the_end(work: Callable[[bytearray], None], data: bytearray) -> None:
+    """Run work on a thread, and wait for it even when cancelled.
+
+    The file is closed next, and its number may be another upload's before the thread writes again.
+    """
+    running = asyncio.get_running_loop().run_in_executor(None, work, data)
+    try:
+        await asyncio.shield(running)
+    except asyncio.CancelledError:
+        await asyncio.wait([running])
+        raise

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
 from tests.hexhub import hubs
 from tests.hexhub.hubs import Person, TestHub
@@ -16,9 +17,24 @@ async def hub(tmp_path: Path) -> AsyncIterator[TestHub]:
     """A hub with nothing in it."""
     async with hubs.running(tmp_path) as running:
         yield running
+        assert not running.faults, running.faults[0]
 
 
 @pytest.fixture
 async def mara(hub: TestHub) -> Person:
     """A user with a key for the API and all repositories."""
-    return await hub.user("mara", password="a good password")
+    return await hub.user("mara")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def module_hub(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[TestHub]:
+    """A hub for all tests of a module; those need `pytest.mark.asyncio(loop_scope="module")`."""
+    async with hubs.running(tmp_path_factory.mktemp("hub")) as running:
+        yield running
+        assert not running.faults, running.faults[0]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def module_mara(module_hub: TestHub) -> Person:
+    """A user of the module's hub with a key for the API and all repositories."""
+    return await module_hub.user("mara")

@@ -5,11 +5,15 @@ Tests speak through it as people do: `mara = await hub.user("mara")`, `await mar
 
 from __future__ import annotations
 
+import base64
 import json as json_module
+import sys
+import traceback
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +31,7 @@ from hexhub.http.server import HttpServer
 from hexhub.hub import Hub, utc_now
 from hexhub.schema import Member
 
+SIGNING_KEY = Path(__file__).parents[1] / "golden/registry/private_key.pem"
 ERLANG = "application/vnd.hex+erlang"
 JSON = "application/json"
 AGENT = "hex_core/0.19.0 hex/2.5.0 (elixir/1.18.0) (OTP/27) (erts/15.0)"
@@ -102,12 +107,17 @@ class Person:
         async with self.hub.session.request(
             method,
             self.hub.url + path,
-            data=data,
+            data=BytesIO(data) if data is not None else None,
             headers=sent,
             allow_redirects=False,
             skip_auto_headers=("Accept", "Accept-Encoding", "User-Agent"),
         ) as response:
             return await _read(response)
+
+    async def head(self, path: str, **headers: str) -> Answer:
+        """A HEAD; headers as for `get`."""
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return await self.request("HEAD", path, headers=named)
 
     async def get(self, path: str, **headers: str) -> Answer:
         """A GET; headers as keywords with underscores for dashes."""
@@ -141,11 +151,15 @@ class TestHub:
 
     __test__ = False
 
-    def __init__(self, hub: Hub, session: ClientSession, url: str, clock: Clock) -> None:
+    def __init__(
+        self, hub: Hub, session: ClientSession, url: str, clock: Clock, faults: list[str]
+    ) -> None:
         self.hub = hub
         self.session = session
         self.url = url
         self.clock = clock
+        self.faults = faults
+        """Tracebacks of errors that the hub answered with 500, or broke off for."""
         self.nobody = Person(self, None, None)
 
     async def user(
@@ -195,6 +209,11 @@ class TestHub:
         )
         return Person(self, name, secret)
 
+    def basic(self, name: str, password: str) -> Person:
+        """Someone who signs each request with a password."""
+        encoded = base64.b64encode(f"{name}:{password}".encode()).decode()
+        return Person(self, name, f"Basic {encoded}")
+
     async def organization(self, name: str, admin: Person, **roles: str) -> None:
         """A new organization; further members by `name=role`."""
         assert admin.name is not None
@@ -216,12 +235,15 @@ def _split(text: str) -> tuple[str, str | None]:
 @asynccontextmanager
 async def running(folder: Path, **settings: str) -> AsyncIterator[TestHub]:
     """A hub on a free port with these settings (names of design §10, in lower case)."""
-    environ = {"DATA_DIR": str(folder / "data"), "DEPENDENCY_CHECK": "own"} | {
-        name.upper(): value for name, value in settings.items()
-    }
+    environ = {
+        "DATA_DIR": str(folder / "data"),
+        "DEPENDENCY_CHECK": "own",
+        "SIGNING_KEY_FILE": str(SIGNING_KEY),  # making one takes longer than the rest of a start
+    } | {name.upper(): value for name, value in settings.items()}
     loaded = config.load(environ, checkout=folder)
     clock, metrics = Clock(), Metrics()
-    log = structlog.wrap_logger(structlog.PrintLogger(), processors=[_drop])
+    faults: list[str] = []
+    log = structlog.wrap_logger(structlog.PrintLogger(), processors=[_noting(faults)])
     async with app.open_hub(loaded, now=clock) as hub:
         runner = ServerRunner(HttpServer(Dispatcher(hub, app.router(metrics), metrics, log)))
         await runner.setup()
@@ -230,10 +252,17 @@ async def running(folder: Path, **settings: str) -> AsyncIterator[TestHub]:
         port = runner.addresses[0][1]
         try:
             async with ClientSession(auto_decompress=False) as session:
-                yield TestHub(hub, session, f"http://127.0.0.1:{port}", clock)
+                yield TestHub(hub, session, f"http://127.0.0.1:{port}", clock, faults)
         finally:
             await runner.cleanup()
 
 
-def _drop(*_: Any) -> Any:
-    raise structlog.DropEvent
+def _noting(faults: list[str]) -> Any:
+    """A processor that prints nothing, and keeps the errors that nobody foresaw."""
+
+    def note(logger: Any, method: str, event: dict[str, Any]) -> Any:
+        if method == "exception" or event.get("exc_info"):
+            faults.append("".join(traceback.format_exception(*sys.exc_info())))
+        raise structlog.DropEvent
+
+    return note

@@ -13,7 +13,7 @@ from hexhub.sites.api.pipeline import api
 routes = Routes(api)
 
 
-@routes.get("", allow=access.OPEN)
+@routes.get("", allow=access.VISITOR)
 async def index(call: Call) -> StreamResponse:
     """Where things are."""
     base = call.hub.api_url

@@ -30,8 +30,8 @@ def _owner(call: Call, view: View, role: str) -> str:
     return f"user:{call.actor.user.username}"
 
 
-@routes.get("/keys", allow=access.KEY_OWNER)
-@routes.get("/orgs/{organization}/keys", allow=access.KEY_OWNER)
+@routes.get("/keys", allow=access.KEY_READER)
+@routes.get("/orgs/{organization}/keys", allow=access.KEY_READER)
 async def index(call: Call) -> StreamResponse:
     """Live keys by name."""
     with call.hub.store.view() as view:
@@ -42,8 +42,8 @@ async def index(call: Call) -> StreamResponse:
     return responses.resource(call, value)
 
 
-@routes.get("/keys/{key}", allow=access.KEY_OWNER)
-@routes.get("/orgs/{organization}/keys/{key}", allow=access.KEY_OWNER)
+@routes.get("/keys/{key}", allow=access.KEY_READER)
+@routes.get("/orgs/{organization}/keys/{key}", allow=access.KEY_READER)
 async def show(call: Call) -> StreamResponse:
     """One key."""
     with call.hub.store.view() as view:

@@ -10,7 +10,7 @@ from hexhub.errors import BadRequest, HubError
 from hexhub.http import auth, bodies, negotiation, responses
 from hexhub.http.call import Call
 from hexhub.http.routes import Handler
-from hexhub.schema import PUBLIC
+from hexhub.schema import PUBLIC, Package
 from hexhub.sites.api import access
 
 
@@ -23,6 +23,8 @@ async def api(call: Call, handler: Handler) -> StreamResponse:
         if "User-Agent" not in call.request.headers:
             raise BadRequest("User-Agent header is required")
         call.actor = await auth.authenticate(call)
+        if call.holds_nul:
+            raise BadRequest("Bad request")
         if "Origin" in call.request.headers and not _is_upload(call):
             call.headers["Access-Control-Allow-Origin"] = "*"
         await _authorize(call)
@@ -51,14 +53,23 @@ async def _authorize(call: Call) -> None:
     if allow.permission == "read":
         permissions.require_read(call.actor)
     if allow.permission == "write":
-        name = call.path.get("name")
-        package = f"{repository(call)}/{name}" if allow.package and name else None
-        permissions.require_write(call.actor, package)
+        name = call.path.get("name") if allow.package else None
+        permissions.require_write(call.actor, known_package(call, name) if name else None)
+
+
+def known_package(call: Call, name: str) -> str | None:
+    """`repository/name` of a package that exists: a key for one package cannot create it (§6.33)."""
+    with call.hub.store.view() as view:
+        package = view.get(Package, repository(call), name)
+    return f"{package.repository}/{package.name}" if package else None
 
 
 def _closed(call: Call) -> bool:
-    """With ANONYMOUS_READ off nothing is answered to nobody, except what makes an account."""
-    return call.hub.anonymous_read == "false" and call.route.allow is not access.OPEN
+    """Unless ANONYMOUS_READ is on nothing is answered to nobody, except what makes an account.
+
+    `mirror` leaves upstream packages open, and none of them is served here.
+    """
+    return call.hub.anonymous_read != "true" and call.route.allow is not access.OPEN
 
 
 def repository(call: Call) -> str:

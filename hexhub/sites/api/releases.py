@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import mmap
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import date
 from typing import TypeVar
 
 from aiohttp.web import StreamResponse
 
-from hexhub.domain import candidates, downloads, permissions, releases
+from hexhub.domain import candidates, downloads, permissions, releases, rules
 from hexhub.domain.candidates import Candidate
 from hexhub.errors import Invalid, Malformed
 from hexhub.formats import tarball
@@ -19,7 +20,7 @@ from hexhub.http.call import Call
 from hexhub.http.routes import Routes
 from hexhub.sites.api import access, render
 from hexhub.sites.api.packages import cache
-from hexhub.sites.api.pipeline import api, repository
+from hexhub.sites.api.pipeline import api, known_package, repository
 from hexhub.storage import Spooled
 
 T = TypeVar("T")
@@ -74,7 +75,7 @@ async def publish_named(call: Call) -> StreamResponse:
         read = await in_unpacking(call, spooled, tarball.read)
         if read.metadata.get("name") != call.path["name"]:
             raise Invalid({"name": "metadata does not match package name"})
-        return await _publish(call, spooled, candidates.check(read, repository(call)))
+        return await _publish(call, spooled, _checked(call, read))
 
 
 @routes.post("/publish", allow=access.UPLOADER)
@@ -83,12 +84,23 @@ async def publish(call: Call) -> StreamResponse:
     """Publish; which package it is stands in the tarball (Hex 2.2 and older, Gleam)."""
     async with bodies.upload(call) as spooled:
         first = await in_unpacking(call, spooled, tarball.read_metadata)
+        permissions.require_credentials(call.actor)
+        permissions.require_verified(call.actor)
         name = str(first.metadata.get("name"))
-        permissions.require_write(call.actor, f"{repository(call)}/{name}")
+        if rules.package_name(name) not in (None, rules.RESERVED):
+            permissions.require_write(call.actor)
+            raise Invalid({"name": rules.package_name(first.metadata.get("name")) or rules.BLANK})
+        permissions.require_write(call.actor, known_package(call, name))
         with call.hub.store.view() as view:
             permissions.require_owner(view, call.actor, repository(call), name, "maintainer")
         read = await in_unpacking(call, spooled, tarball.read)
-        return await _publish(call, spooled, candidates.check(read, repository(call)))
+        return await _publish(call, spooled, _checked(call, read))
+
+
+def _checked(call: Call, read: tarball.Tarball) -> Candidate:
+    """What the tarball says, once all that needs no table is right about it. Raises Invalid."""
+    known = known_package(call, str(read.metadata.get("name"))) is not None
+    return candidates.check(read, repository(call), new=not known)
 
 
 async def in_unpacking(call: Call, spooled: Spooled, read: Callable[[mmap.mmap], T]) -> T:
@@ -97,11 +109,16 @@ async def in_unpacking(call: Call, spooled: Spooled, read: Callable[[mmap.mmap],
     def run() -> T:
         if spooled.size == 0:
             raise Malformed("empty tarball")
-        with (
-            spooled.path.open("rb") as file,
-            mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data,
-        ):
+        with spooled.path.open("rb") as file:
+            data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        try:
             return read(data)
+        except Malformed as error:
+            problem = str(error)  # kept alone: the frames of the error hold views of the map
+        finally:
+            with suppress(BufferError):
+                data.close()
+        raise Malformed(problem)
 
     try:
         return await asyncio.get_running_loop().run_in_executor(call.hub.unpacking, run)
@@ -110,19 +127,24 @@ async def in_unpacking(call: Call, spooled: Spooled, read: Callable[[mmap.mmap],
 
 
 async def _publish(call: Call, spooled: Spooled, candidate: Candidate) -> StreamResponse:
-    """Blob first, then one transaction: a pointer to nothing can never exist."""
+    """Blob first, then one transaction: a pointer to nothing can never exist.
+
+    The rules are asked before as well, so that a publish that they refuse leaves nothing behind.
+    """
     hub = call.hub
-    await hub.storage.put(spooled)
+    arguments = (
+        call.origin,
+        repository(call),
+        candidate,
+        call.parameter("replace") in (None, True, "true"),
+        hub.dependency_check,
+        call.now,
+    )
     try:
-        published = await hub.store.transact(
-            releases.publish,
-            call.origin,
-            repository(call),
-            candidate,
-            replace=call.parameter("replace") in (None, True, "true"),
-            dependency_check=hub.dependency_check,
-            now=call.now,
-        )
+        with hub.store.view() as view:
+            releases.check_publish(view, *arguments)
+        await hub.storage.put(spooled)
+        published = await hub.store.transact(releases.publish, *arguments)
     except releases.AlreadyPublished:
         call.message = responses.quoted_message("this exact release is already published")
         raise

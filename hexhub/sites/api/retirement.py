@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiohttp.web import StreamResponse
 
-from hexhub.domain import permissions, releases
+from hexhub.domain import packages, permissions, releases
 from hexhub.http import responses
 from hexhub.http.call import Call
 from hexhub.http.routes import Routes
@@ -33,6 +33,26 @@ async def retire(call: Call) -> StreamResponse:
         version,
         releases.retirement(call.parameter("reason"), call.parameter("message")),
         call.now,
+    )
+    return responses.empty()
+
+
+@routes.post("/packages/{name}/retire", allow=access.MAINTAINER)
+@routes.post("/repos/{repository}/packages/{name}/retire", allow=access.MAINTAINER)
+async def retire_all(call: Call) -> StreamResponse:
+    """Mark every release of a package; with `replace` those too that are marked already."""
+    name = call.path["name"]
+    with call.hub.store.view() as view:
+        permissions.require_owner(view, call.actor, repository(call), name, "maintainer")
+        packages.find(view, call.actor, repository(call), name)
+    await call.hub.store.transact(
+        releases.retire_all,
+        call.origin,
+        repository(call),
+        name,
+        releases.retirement(call.parameter("reason"), call.parameter("message")),
+        replace=call.parameter("replace") in (True, "true"),
+        now=call.now,
     )
     return responses.empty()
 

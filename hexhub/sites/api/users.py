@@ -26,7 +26,7 @@ async def create(call: Call) -> StreamResponse:
     rules.check({"password": _password_problem(password, call.body)})
     hashed = await hub.passwords.hash(str(password)) if password else None
     full_name = call.parameter("full_name")
-    rules.check({"full_name": rules.text(full_name) if full_name else None})
+    rules.check({"full_name": rules.full_name(full_name) if full_name else None})
     user = await hub.store.transact(
         users.create,
         call.origin,
@@ -73,7 +73,7 @@ async def me(call: Call) -> StreamResponse:
     return responses.resource(call, value, conditional=True, modified=user.updated_at)
 
 
-@routes.get("/users/{who}", allow=access.OPEN)
+@routes.get("/users/{who}", allow=access.VISITOR)
 async def show(call: Call) -> StreamResponse:
     """A user by name or public address, or an organization by name."""
     return _show(call)

@@ -1,0 +1,1 @@
+"""Tests of what every site shares: requests, negotiation, bodies, answers."""
