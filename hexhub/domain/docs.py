@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime
 
 import msgspec
 
-from cluster import Transaction
-from hexhub.domain import audit, audited, permissions, releases
+from cluster import Transaction, View
+from hexhub.domain import audit, audited, packages, permissions, releases
 from hexhub.domain.audit import Origin
 from hexhub.errors import NotFound
+from hexhub.formats.version import Version
 from hexhub.schema import Package, Release
 
 
@@ -55,3 +57,19 @@ def _point(
         action = "docs.publish" if checksum else "docs.revert"
         audit.record(tx, origin, action, audited.release(package, changed), now, package=package)
     return changed
+
+
+def with_docs(view: View) -> Iterator[Release]:
+    """Every release that has documentation."""
+    return (release for release in view.scan(Release) if release.has_docs)
+
+
+def versions_with_docs(view: View, repository: str, name: str) -> list[Release]:
+    """The releases of a package that have documentation, newest first by SemVer."""
+    found = (each for each in view.scan(Release, repository, name) if each.has_docs)
+    return sorted(found, key=lambda each: Version.parse(each.version), reverse=True)
+
+
+def latest_with_docs(view: View, repository: str, name: str) -> Release | None:
+    """The release whose documentation stands for the package: newest stable, else newest (docs.md §4)."""
+    return packages.latest(versions_with_docs(view, repository, name))
