@@ -17,24 +17,30 @@ from aiohttp.web import ServerRunner, SockSite, UnixSite
 
 from cluster import ClusterError, Node, NodeSettings
 from hexhub import __version__, control_socket, keyring, running, sealer
+from hexhub.attempts import Attempts
 from hexhub.config import Config
 from hexhub.counters import Counters
 from hexhub.domain import users
 from hexhub.domain.audit import OPERATOR
 from hexhub.errors import Invalid, Refused
-from hexhub.formats import signing_key
+from hexhub.formats import sealed, signing_key
+from hexhub.formats.access_token import TokenKey
 from hexhub.http.dispatch import Dispatcher
 from hexhub.http.metrics import Metrics
 from hexhub.http.routes import Router
 from hexhub.http.server import BACKLOG, HttpServer, bind
 from hexhub.hub import Hub, client_lines, utc_now
+from hexhub.mail import Sender
 from hexhub.passwords import Passwords
+from hexhub.rendering import Rendering
 from hexhub.repositories.own import Own
 from hexhub.schema import Release, schema
+from hexhub.search import Catalogue, DocsSearch
 from hexhub.sites import api, operator as operator_face, ops, repo, web
 from hexhub.storage.local import LocalStorage
 from hexhub.storage.memory import SmallBlobs
 from hexhub.storage.spool import Spool
+from hexhub.unpacked import Unpacked
 
 DRAIN_S = 30.0
 SWEEP_EVERY_S = 3600.0
@@ -79,6 +85,14 @@ async def open_hub(config: Config, *, now: Callable[[], datetime] = utc_now) -> 
         stack.push_async_callback(storage.close)
         unpacking = ThreadPoolExecutor(UNPACKING_THREADS, "unpacking")
         stack.callback(unpacking.shutdown)
+        unpacked = Unpacked(storage, config.data_dir / "unpacked", unpacking)
+        stack.callback(unpacked.close)
+        docs_search = DocsSearch(store, unpacked, config.data_dir / "search" / "docs.sqlite3")
+        stack.push_async_callback(docs_search.close)
+        indexing = asyncio.create_task(docs_search.run())
+        stack.push_async_callback(_end, indexing)
+        rendering = Rendering()
+        stack.push_async_callback(rendering.close)
         hub = Hub(
             node=node,
             store=store,
@@ -88,14 +102,28 @@ async def open_hub(config: Config, *, now: Callable[[], datetime] = utc_now) -> 
             own=own,
             passwords=passwords,
             counters=Counters(store),
+            sender=Sender(
+                node, config.smtp_url.reveal() if config.smtp_url else None, config.url, now
+            ),
+            unpacked=unpacked,
+            rendering=rendering,
+            catalogue=Catalogue(store),
+            docs_search=docs_search,
             unpacking=unpacking,
+            attempts=Attempts(enabled=config.rate_limits),
+            token_key=TokenKey(root),
+            sealing_key=sealed.derive(root, "second factors"),
             hashing_key=await keyring.open_hashing_key(store, root),
             public_key_pem=signing_key.public_key_pem(key),
             fingerprint=signing_key.fingerprint(key),
             url=config.url,
+            docs_host=config.docs_host,
             anonymous_read=config.anonymous_read,
             registration_open=config.registration == "open",
             basic_auth=config.basic_auth,
+            require_two_factor=config.require_two_factor,
+            confirm_addresses=config.smtp_url is not None and not config.hex_test_mode,
+            test_mode=config.hex_test_mode,
             dependency_check=config.dependency_check,
             first_run_token=os.urandom(24).hex(),
             first_run_until=now() + FIRST_RUN_GOOD_FOR,
@@ -104,6 +132,11 @@ async def open_hub(config: Config, *, now: Callable[[], datetime] = utc_now) -> 
         stack.push_async_callback(hub.counters.flush)
         await _first_administrator(config, hub)
         yield hub
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 async def _first_administrator(config: Config, hub: Hub) -> None:
@@ -187,6 +220,7 @@ async def _until_told_to_stop(hub: Hub, log: structlog.typing.FilteringBoundLogg
     work = [
         loop.create_task(hub.counters.run()),
         loop.create_task(sealer.run(hub.node)),
+        loop.create_task(hub.sender.run()),
         loop.create_task(_sweep(hub, log)),
     ]
     await stop.wait()

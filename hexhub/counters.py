@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import structlog
 
 from cluster import ClusterError
-from hexhub.domain import downloads, keys
-from hexhub.schema import Key, KeyUse, Release
+from hexhub.domain import downloads, keys, sessions
+from hexhub.schema import Key, KeyUse, Release, SessionUse
 
 if TYPE_CHECKING:
     from cluster import Store
@@ -33,6 +33,7 @@ class Counters:
         self._store = store
         self._downloads: Counter[tuple[str, str, str, str]] = Counter()
         self._uses: dict[str, KeyUse] = {}
+        self._session_uses: dict[str, SessionUse] = {}
 
     def download(self, release: Release, now: datetime) -> None:
         """Count one fetch of a tarball."""
@@ -49,6 +50,20 @@ class Counters:
         if last is None or now - last.used_at >= KEY_USE_EVERY:
             self._uses[key.lookup] = KeyUse(
                 lookup=key.lookup,
+                used_at=now,
+                ip=ip,
+                user_agent=user_agent[:USER_AGENT_LENGTH_MAX],
+            )
+
+    def session_use(self, session: str, now: datetime, ip: str, user_agent: str) -> None:
+        """Note the use of a session, at most once per five minutes; the least used ends first."""
+        if session in self._session_uses or len(self._session_uses) >= WAITING_MAX:
+            return
+        with self._store.view() as view:
+            last = view.get(SessionUse, session)
+        if last is None or now - last.used_at >= KEY_USE_EVERY:
+            self._session_uses[session] = SessionUse(
+                session=session,
                 used_at=now,
                 ip=ip,
                 user_agent=user_agent[:USER_AGENT_LENGTH_MAX],
@@ -73,5 +88,10 @@ class Counters:
                 await self._store.transact(keys.record_uses, uses)
                 for use in uses:
                     del self._uses[use.lookup]
+            while self._session_uses:
+                seen = list(self._session_uses.values())[:BATCH_MAX]
+                await self._store.transact(sessions.record_uses, seen)
+                for session_use in seen:
+                    del self._session_uses[session_use.session]
         except ClusterError as error:
             structlog.get_logger().warning("counters kept for later", error=str(error))

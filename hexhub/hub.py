@@ -9,13 +9,20 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from hexhub.attempts import Attempts
 from hexhub.counters import Counters
+from hexhub.domain.tokens import Mint
 from hexhub.formats import sealed
+from hexhub.formats.access_token import TokenKey
+from hexhub.mail import Sender
 from hexhub.passwords import Passwords
+from hexhub.rendering import Rendering
 from hexhub.repositories.own import Own
+from hexhub.search import Catalogue, DocsSearch
 from hexhub.storage import Storage
 from hexhub.storage.memory import SmallBlobs
 from hexhub.storage.spool import Spool
+from hexhub.unpacked import Unpacked
 
 if TYPE_CHECKING:
     from cluster import Node, Store
@@ -37,16 +44,32 @@ class Hub:
     own: Own
     passwords: Passwords
     counters: Counters
+    sender: Sender
     small_blobs: SmallBlobs
+    unpacked: Unpacked
+    rendering: Rendering
+    catalogue: Catalogue
+    docs_search: DocsSearch
     unpacking: ThreadPoolExecutor
     """Threads for work on whole archives; few, so that memory and processors stay bounded."""
+    attempts: Attempts
+    token_key: TokenKey
+    sealing_key: bytes
+    """The root under which secrets of second factors are wrapped."""
     hashing_key: bytes
     public_key_pem: bytes
     fingerprint: str
     url: str
+    docs_host: str | None = None
+    """Host of its own for documentation, perhaps with a port."""
     anonymous_read: str = "true"
     registration_open: bool = False
     basic_auth: bool = True
+    require_two_factor: bool = False
+    """Whether everyone who changes something by the API must have a second factor."""
+    confirm_addresses: bool = False
+    """Whether a new address has to be verified; only where mail can be sent."""
+    test_mode: bool = False
     dependency_check: str = "upstream"
     first_run_token: str | None = None
     first_run_until: datetime | None = None
@@ -63,6 +86,10 @@ class Hub:
     def new_secret(self) -> str:
         """A new API key: 16 random bytes as 32 hex digits (http-api.md §2.2)."""
         return secrets.token_hex(16)
+
+    def new_mint(self) -> Mint:
+        """What a pair of tokens is made with."""
+        return Mint(self.token_key, secrets.token_urlsafe(16), secrets.token_urlsafe(16))
 
     def new_token(self) -> str:
         """A new token for a link."""

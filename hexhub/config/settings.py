@@ -239,6 +239,12 @@ class Config:
         "What is read without credentials: everything public, upstream packages only, nothing",
     )
     basic_auth: bool = _setting(v.boolean, True, "Name and password on the API", shown="true")
+    require_two_factor: bool = _setting(
+        v.boolean,
+        False,
+        "Whether everyone who publishes or changes something must use two-factor authentication",
+        bare=False,
+    )
     dependency_check: Literal["own", "upstream", "off"] = _setting(
         v.choice("own", "upstream", "off"),
         _unless_testing("upstream", "own"),

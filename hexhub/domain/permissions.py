@@ -6,10 +6,10 @@ http-api.md §2.6 (what a credential grants) and §2.7 (subject rules).
 from __future__ import annotations
 
 from cluster import View
-from hexhub.domain import organizations
+from hexhub.domain import organizations, scopes
 from hexhub.domain.actors import Actor
 from hexhub.errors import Forbidden, NotFound, Unauthenticated
-from hexhub.schema import PUBLIC, Key, Organization, Owner, Package
+from hexhub.schema import PUBLIC, Key, Organization, Owner, Package, Token
 
 DOMAINS = ("api", "package", "repository", "repositories", "docs")
 LEVELS = ("maintainer", "full")
@@ -20,9 +20,17 @@ NOT_AUTHORIZED = "key not authorized for this action"
 NOT_ALLOWED = "account not authorized for this action"
 
 
-def grants(key: Key, domain: str, resource: str | None = None) -> bool:
-    """Whether a key carries a permission (the table of http-api.md §2.6)."""
-    return any(_grants(given.domain, given.resource, domain, resource) for given in key.permissions)
+def grants(credential: Key | Token, domain: str, resource: str | None = None) -> bool:
+    """Whether a key or a token carries a permission (the table of http-api.md §2.6)."""
+    if isinstance(credential, Key):
+        return any(
+            _grants(given.domain, given.resource, domain, resource)
+            for given in credential.permissions
+        )
+    if domain == "package" and grants(credential, "api", "write"):
+        return True
+    given_by_scope = map(scopes.permission, credential.scopes)
+    return any(_grants(given.domain, given.resource, domain, resource) for given in given_by_scope)
 
 
 def _grants(given: str, given_resource: str | None, domain: str, resource: str | None) -> bool:
@@ -56,16 +64,16 @@ def require_verified(actor: Actor) -> None:
 
 def require_read(actor: Actor) -> None:
     """Raise 401 when the key shown does not grant API reads."""
-    if actor.key is not None and not grants(actor.key, "api", "read"):
+    if actor.credential is not None and not grants(actor.credential, "api", "read"):
         raise Unauthenticated(NOT_AUTHORIZED)
 
 
 def require_write(actor: Actor, package: str | None = None) -> None:
     """Raise 401 unless the key grants API writes, or writes to `repository/name`."""
-    key = actor.key
-    if key is None or grants(key, "api", "write"):
+    shown = actor.credential
+    if shown is None or grants(shown, "api", "write"):
         return
-    if package is None or not grants(key, "package", package):
+    if package is None or not grants(shown, "package", package):
         raise Unauthenticated(NOT_AUTHORIZED)
 
 
@@ -103,8 +111,8 @@ def may_fetch(view: View, actor: Actor, repository: str) -> bool:
     """Whether repository paths of an organization may be read (registry.md §7)."""
     if actor.anonymous or view.get(Organization, repository) is None:
         return False
-    key = actor.key
-    if key is not None and not grants(key, "repository", repository):
+    shown = actor.credential
+    if shown is not None and not grants(shown, "repository", repository):
         return False
     return has_role(view, actor, repository, "read")
 

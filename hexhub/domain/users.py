@@ -7,10 +7,10 @@ from datetime import datetime
 import msgspec
 
 from cluster import Transaction, View
-from hexhub.domain import audit, audited, rules
+from hexhub.domain import audit, audited, mails, rules, sessions
 from hexhub.domain.audit import Origin
 from hexhub.errors import Invalid, NotFound
-from hexhub.schema import Email, Key, Link, Member, Organization, Owner, User
+from hexhub.schema import Email, FormerUser, Key, Link, Member, Organization, Owner, User
 
 
 def find(view: View, username: str) -> User:
@@ -65,7 +65,7 @@ def create(
     )
     assert isinstance(username, str)
     assert isinstance(address, str)
-    if tx.get(User, username) or tx.get(Organization, username):
+    if any(tx.get(record, username) for record in (User, Organization, FormerUser)):
         raise Invalid({"username": "has already been taken"})
     if find_by_address(tx, address):
         raise Invalid({"emails": {"email": "already in use"}})
@@ -94,6 +94,7 @@ def set_password(
     """Replace the password."""
     user = _change(tx, username, now, password_hash=password_hash)
     audit.record(tx, origin, "password.update", {}, now, user=user.username)
+    _tell_password_changed(tx, user, now)
     return user
 
 
@@ -108,16 +109,23 @@ def set_admin(tx: Transaction, origin: Origin, username: str, admin: bool, now: 
 
 
 def disable(tx: Transaction, origin: Origin, username: str, now: datetime) -> User:
-    """Switch an account off and end every key and link of it in the same transaction."""
+    """Switch an account off and end every credential of it in the same transaction."""
     user = find(tx, username)
     if user.admin and len(administrators(tx)) == 1:
         raise Invalid({"username": "cannot disable the last administrator"})
-    for key in list(tx.find(Key, "owner", f"user:{user.username}")):
+    end_credentials(tx, user.username, now)
+    return _set_disabled(tx, origin, user.username, True, now)
+
+
+def end_credentials(tx: Transaction, username: str, now: datetime) -> None:
+    """End every key, session, token, link and pending device code of a user (design §4.3)."""
+    owner = f"user:{username}"
+    for key in list(tx.find(Key, "owner", owner)):
         if not key.revoked(now):
             tx.put(msgspec.structs.replace(key, revoke_at=now, updated_at=now))
-    for link in [link for link in tx.scan(Link) if link.username == user.username]:
+    sessions.end_all(tx, owner, now)
+    for link in list(tx.find(Link, "user", username)):
         tx.delete(link)
-    return _set_disabled(tx, origin, user.username, True, now)
 
 
 def enable(tx: Transaction, origin: Origin, username: str, now: datetime) -> User:
@@ -152,16 +160,24 @@ def add_link(
     username: str,
     expires_at: datetime,
     now: datetime,
+    *,
+    address: str | None = None,
 ) -> None:
-    """Remember a one-time link; an earlier one for the same purpose is void."""
+    """Remember a one-time link; an earlier one for the same purpose and address is void."""
     user = find(tx, username)
     if purpose == "password":
         audit.record(tx, origin, "password.reset.init", {}, now, user=user.username)
-    for link in list(tx.scan(Link)):
-        if link.username == user.username and link.purpose == purpose:
+    for link in list(tx.find(Link, "user", user.username, purpose)):
+        if link.address == address:
             tx.delete(link)
     tx.put(
-        Link(token_hash=token_hash, purpose=purpose, username=user.username, expires_at=expires_at)
+        Link(
+            token_hash=token_hash,
+            purpose=purpose,
+            username=user.username,
+            address=address,
+            expires_at=expires_at,
+        )
     )
 
 
@@ -179,8 +195,11 @@ def use_password_link(
     """Set the password by a one-time link, which is gone afterwards."""
     link = find_link(tx, token_hash, "password", now)
     tx.delete(link)
+    # Whoever knew the old password may be signed in with it.
+    sessions.end_all(tx, f"user:{link.username}", now)
     user = _change(tx, link.username, now, password_hash=password_hash)
     audit.record(tx, origin, "password.reset.finish", {}, now, user=user.username)
+    _tell_password_changed(tx, user, now)
     return user
 
 
@@ -200,6 +219,11 @@ def create_first_administrator(
 
 def _audit(tx: Transaction, origin: Origin, action: str, user: User, now: datetime) -> None:
     audit.record(tx, origin, action, audited.user(user), now, user=user.username)
+
+
+def _tell_password_changed(tx: Transaction, user: User, now: datetime) -> None:
+    values = {"username": user.username}
+    mails.queue_for_users(tx, [user.username], "password_changed", values, now)
 
 
 def _change(tx: Transaction, username: str, now: datetime, **fields: object) -> User:

@@ -6,9 +6,11 @@ import base64
 import hmac
 
 from cluster import View
-from hexhub.domain import users
+from hexhub.attempts import SIGN_IN
+from hexhub.domain import tokens, users
 from hexhub.domain.actors import NOBODY, Actor
-from hexhub.errors import BadRequest, NotFound, Unauthenticated
+from hexhub.errors import BadRequest, Malformed, NotFound, TooManyRequests, Unauthenticated
+from hexhub.http import otp
 from hexhub.http.call import Call
 from hexhub.hub import Hub
 from hexhub.schema import Key, Organization, User
@@ -35,7 +37,7 @@ async def authenticate(call: Call) -> Actor:
         return NOBODY
     if value.startswith("Basic "):
         return await _basic(call, value.removeprefix("Basic "))
-    return key_actor(call, value.removeprefix("Bearer ").strip())
+    return _secret_actor(call, value)
 
 
 async def repository_actor(call: Call) -> Actor:
@@ -48,7 +50,39 @@ async def repository_actor(call: Call) -> Actor:
         return NOBODY
     if value.startswith("Basic "):
         return key_actor(call, _credentials(value.removeprefix("Basic "))[1])
-    return key_actor(call, value.removeprefix("Bearer ").strip())
+    return _secret_actor(call, value)
+
+
+def _secret_actor(call: Call, value: str) -> Actor:
+    """An access token behind `Bearer`, or a key, there or bare. A key has no dots, a token two."""
+    secret = value.removeprefix("Bearer ").strip()
+    if value.startswith("Bearer ") and secret.count(".") == 2:
+        return token_actor(call, secret)
+    return key_actor(call, secret)
+
+
+def token_actor(call: Call, token: str) -> Actor:
+    """Whom an access token acts for. Raises Unauthenticated with one text for every fault (§2.1)."""
+    hub = call.hub
+    try:
+        claims = hub.token_key.read(token, call.now)
+    except Malformed:
+        raise Unauthenticated(INVALID_KEY) from None
+    with hub.store.view() as view:
+        actor = tokens.actor(view, claims, call.now)
+    if actor is None or actor.token is None:
+        raise Unauthenticated(INVALID_KEY)
+    if actor.token.session is not None:
+        hub.counters.session_use(actor.token.session, call.now, call.ip, call.user_agent)
+    return actor
+
+
+def live_key(call: Call, secret: str) -> Key | None:
+    """The key of this secret, when it may be used: to be exchanged for a token."""
+    try:
+        return key_actor(call, secret).key
+    except Unauthenticated:
+        return None
 
 
 def key_actor(call: Call, secret: str) -> Actor:
@@ -85,13 +119,29 @@ async def _basic(call: Call, encoded: str) -> Actor:
     if not call.hub.basic_auth:
         raise Unauthenticated(BASIC_OFF, 'Bearer realm="hex"')
     name, password = _credentials(encoded)
-    user = _user(call.hub, name)
-    stored = user.password_hash if user else None
-    if not await call.hub.passwords.matches(stored, password) or user is None:
+    user = await password_user(call, name, password)
+    if user is None:
         raise Unauthenticated("invalid username and password combination")
     if user.disabled:
         raise BadRequest("account is disabled")
+    otp.check_basic(call, user)
     return Actor(user=user)
+
+
+async def password_user(call: Call, name: str, password: str) -> User | None:
+    """Whose name (or verified address) and password these are; disabled accounts too.
+
+    Takes the same time for a name that nobody has. Raises TooManyRequests after ten failures.
+    """
+    attempts = call.hub.attempts
+    if attempts.exhausted(SIGN_IN, call.ip, call.now):
+        raise TooManyRequests("Too many failed sign-ins. Please try again later.")
+    user = _user(call.hub, name)
+    stored = user.password_hash if user else None
+    if await call.hub.passwords.matches(stored, password) and user is not None:
+        return user
+    attempts.failed(SIGN_IN, call.ip, call.now)
+    return None
 
 
 def _credentials(encoded: str) -> tuple[str, str]:

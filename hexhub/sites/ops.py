@@ -106,7 +106,7 @@ async def _is_administrator(call: Call) -> bool:
         actor = await auth.authenticate(call)
     except Unauthenticated:
         return False
-    key = actor.key
+    key = actor.credential
     return (
         actor.user is not None
         and actor.user.admin

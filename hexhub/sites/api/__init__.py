@@ -15,10 +15,12 @@ from hexhub.sites.api import (
     docs,
     index,
     keys,
+    oauth,
     owners,
     packages,
     releases,
     retirement,
+    testing,
     users,
 )
 
@@ -33,6 +35,7 @@ RESOURCES = (
     owners,
     keys,
     auth,
+    oauth,
 )
 
 ALSO_IN_THE_REGISTRY = ("/packages/{name}", "/repos/{repository}/packages/{name}")
@@ -51,6 +54,7 @@ def routes() -> Iterator[Route]:
     """Every route of the API (http-api.md §8 says what dispatches at the root)."""
     for resource in RESOURCES:
         yield from resource.routes.under("/api")
+    yield from testing.routes.under("/api")
     for resource in RESOURCES:
         if resource is index:
             continue

@@ -32,16 +32,19 @@ async def test(call: Call) -> StreamResponse:
     _has_domain(call)
     permissions.require_credentials(call.actor)
     permissions.require_verified(call.actor)
-    key = call.actor.key
+    shown = call.actor.credential
     domain, resource = str(call.parameter("domain")), call.parameter("resource")
     resource = str(resource) if resource not in (None, "") else None
     if domain == "package" and resource and "/" not in resource:
         resource = f"{PUBLIC}/{resource}"
-    if key is None or not permissions.grants(key, domain, resource):
+    if shown is None or not permissions.grants(shown, domain, resource):
         raise Unauthenticated(permissions.NOT_AUTHORIZED)
     with call.hub.store.view() as view:
         if not _has_access(view, call.actor, domain, resource):
             raise Forbidden(permissions.NOT_ALLOWED)
+    key = call.actor.key
+    if key is None:
+        return responses.empty()
     kind = "user" if call.actor.user else "organization"
     return responses.plain(
         call, {"key": {"name": key.name, "owner": {"type": kind, "name": call.actor.name}}}

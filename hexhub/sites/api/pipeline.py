@@ -7,7 +7,7 @@ from aiohttp.web import StreamResponse
 from cluster import ClusterError
 from hexhub.domain import permissions, releases
 from hexhub.errors import BadRequest, HubError
-from hexhub.http import auth, bodies, negotiation, responses
+from hexhub.http import auth, bodies, negotiation, otp, responses
 from hexhub.http.call import Call
 from hexhub.http.routes import Handler
 from hexhub.schema import PUBLIC, Package
@@ -55,6 +55,7 @@ async def _authorize(call: Call) -> None:
     if allow.permission == "write":
         name = call.path.get("name") if allow.package else None
         permissions.require_write(call.actor, known_package(call, name) if name else None)
+        otp.check_write(call)
 
 
 def known_package(call: Call, name: str) -> str | None:

@@ -15,7 +15,7 @@ from hexhub.domain import candidates, downloads, permissions, releases, rules
 from hexhub.domain.candidates import Candidate
 from hexhub.errors import Invalid, Malformed
 from hexhub.formats import tarball
-from hexhub.http import bodies, responses
+from hexhub.http import bodies, otp, responses
 from hexhub.http.call import Call
 from hexhub.http.routes import Routes
 from hexhub.sites.api import access, render
@@ -91,6 +91,7 @@ async def publish(call: Call) -> StreamResponse:
             permissions.require_write(call.actor)
             raise Invalid({"name": rules.package_name(first.metadata.get("name")) or rules.BLANK})
         permissions.require_write(call.actor, known_package(call, name))
+        otp.check_write(call)
         with call.hub.store.view() as view:
             permissions.require_owner(view, call.actor, repository(call), name, "maintainer")
         read = await in_unpacking(call, spooled, tarball.read)
