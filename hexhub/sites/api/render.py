@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from datetime import date
 from urllib.parse import quote
 
 from cluster import View
-from hexhub.domain import downloads, organizations, owners, packages, permissions, users
+from hexhub.domain import downloads, organizations, owners, packages, permissions, snippets, users
 from hexhub.domain.actors import Actor
-from hexhub.formats.version import Version
 from hexhub.hub import Hub
 from hexhub.schema import (
     PUBLIC,
@@ -27,7 +25,6 @@ from hexhub.schema import (
 
 Object = dict[str, object]
 
-PLAIN_ATOM = re.compile(r"[a-z][A-Za-z0-9_]*")
 
 
 def _segment(text: str) -> str:
@@ -179,7 +176,7 @@ def _package(
         "updated_at": package.updated_at,
         "latest_version": releases[0].version if releases else None,
         "latest_stable_version": stable.version if stable else None,
-        "configs": configs(repository, name, app or name, latest.version) if latest else {},
+        "configs": snippets.configs(repository, name, app or name, latest.version) if latest else {},
         "meta": {
             "description": package.meta.description,
             "licenses": list(package.meta.licenses),
@@ -222,7 +219,7 @@ def release_published(hub: Hub, view: View, release: Release) -> Object:
         "requirements": {
             requirement.package: _requirement(requirement) for requirement in release.requirements
         },
-        "configs": configs(release.repository, release.package, release.app, release.version),
+        "configs": snippets.configs(release.repository, release.package, release.app, release.version),
         "meta": _release_meta(release),
         "downloads": None,
         "publisher": _who_minimal(hub, view, release.publisher) if release.publisher else None,
@@ -278,37 +275,3 @@ def key(hub: Hub, view: View, row: Key, actor: Actor, secret: str | None = None)
     if use:
         value["last_use"] = {"used_at": use.used_at, "ip": use.ip, "user_agent": use.user_agent}
     return value
-
-
-def configs(repository: str, name: str, app: str, version: str) -> Object:
-    """The lines for build files (http-api.md §3.0, snippets)."""
-    mix = f'{{{_mix_atom(app)}, "{mix_requirement(version)}"'
-    rebar = f'{{{name}, "{version}"}}'
-    if app != name:
-        mix += f", hex: {_mix_atom(name)}"
-        rebar = f'{{{_erlang_atom(app)}, "{version}", {{pkg, {name}}}}}'
-    if repository != PUBLIC:
-        mix += f', organization: "{repository}"'
-    return {
-        "mix.exs": mix + "}",
-        "rebar.config": rebar,
-        "erlang.mk": f"dep_{name} = hex {version}",
-    }
-
-
-def _mix_atom(name: str) -> str:
-    return f":{name}" if PLAIN_ATOM.fullmatch(name) else f':"{name}"'
-
-
-def _erlang_atom(name: str) -> str:
-    return name if PLAIN_ATOM.fullmatch(name) else f"'{name}'"
-
-
-def mix_requirement(version: str) -> str:
-    """`~> 1.2`, `~> 0.1.2`, or the whole version for a pre-release."""
-    parsed = Version.parse(version)
-    if parsed.pre:
-        return f"~> {version.partition('+')[0]}"
-    if parsed.major == 0:
-        return f"~> 0.{parsed.minor}.{parsed.patch}"
-    return f"~> {parsed.major}.{parsed.minor}"
