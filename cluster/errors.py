@@ -49,5 +49,17 @@ class Damaged(ClusterError):
     """Journal, state or snapshot is not what it was when it was written: not to be started on."""
 
 
+class LinkRefused(ClusterError):
+    """The other end of a connection is not one to talk to, or does not want to talk to us."""
+
+    def __init__(self, why: str, *, removed: bool = False) -> None:
+        super().__init__(why)
+        self.removed = removed
+
+
+class NotJoined(ClusterError):
+    """Joining, leaving or forming was refused; the words say why. Nothing was changed."""
+
+
 class KeyInvalid(ClusterError):
     """A key that no row can have: a NUL or a lone surrogate in a part, or too many bytes."""
