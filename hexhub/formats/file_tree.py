@@ -42,7 +42,7 @@ class Entry:
 class _Node:
     entry: Entry | None = None
     children: dict[str, _Node] = field(default_factory=dict)
-    links: set[str] = field(default_factory=set)  # folded names of the children that are links
+    links: set[str] | None = None  # folded names of the children that are links
 
 
 class FileTree:
@@ -115,7 +115,8 @@ class FileTree:
             raise Malformed(f"{quoted(entry.path)} is a {entry.type} entry with others below it")
         node.entry = entry
         if entry.type == "symlink":
-            if not parent.links:
+            if parent.links is None:
+                parent.links = set()
                 self._parents_of_links.append(parent)
             parent.links.add(_fold(segments[-1]))
 
@@ -132,7 +133,7 @@ class FileTree:
         # Names are compared folded: on some file systems `Link` is `link`.
         for parent in self._parents_of_links:
             for name, child in parent.children.items():
-                if child.children and _fold(name) in parent.links:
+                if child.children and parent.links and _fold(name) in parent.links:
                     raise Malformed(f"there are entries below the link {quoted(name)}")
         for entry in self.entries:
             if entry.type == "symlink" and not self._stays_inside(entry):
@@ -158,7 +159,8 @@ class FileTree:
                     return False
             elif step not in ("", "."):
                 here = trail[-1]
-                through_link = here is not None and bool(here.links) and _fold(step) in here.links
+                links = here.links if here is not None else None
+                through_link = links is not None and _fold(step) in links
                 trail.append(_step(here, step))
         return True
 

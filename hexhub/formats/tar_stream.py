@@ -16,6 +16,7 @@ from hexhub.formats.quoted import quoted
 
 BLOCK = 512  # bytes
 LONG_HEADER_SIZE_MAX = 16_384  # bytes of a PAX header or a GNU long name
+EXTENDED_HEADERS_MAX = 3  # before one entry: PAX records, a long name, a long target
 
 Kind: TypeAlias = Literal["regular", "directory", "symlink"]
 
@@ -113,7 +114,7 @@ class _Blocks:
 def _next_header(blocks: _Blocks) -> Header | None:
     """The header of the next entry with what its extended headers say, or None at the first zero block."""
     names: dict[str, str] = {}
-    while True:
+    for _ in range(EXTENDED_HEADERS_MAX + 1):
         block = blocks.block()
         if block == _ZEROS and not names:
             return None
@@ -135,6 +136,7 @@ def _next_header(blocks: _Blocks) -> Header | None:
             raise Malformed("two extended headers for one entry")
         # Even a header that says nothing of interest belongs to the entry that must follow.
         names.update(said, extended="")
+    raise Malformed("too many extended headers for one entry")
 
 
 def _header(block: bytes, flag: bytes, names: dict[str, str]) -> Header:

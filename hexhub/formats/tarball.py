@@ -215,7 +215,7 @@ def _case_clashes(tree: FileTree) -> Iterator[str]:
 def _unlike_list(listed: object, tree: FileTree) -> Iterator[str]:
     if not isinstance(listed, list):
         return
-    names = {name for name in listed if isinstance(name, str)}
+    names = {name.removesuffix("/") for name in listed if isinstance(name, str)}
     for name in sorted(names):
         if not tree.has(name):
             yield f"{quoted(name)} is listed in files but not in the contents"
