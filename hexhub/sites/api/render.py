@@ -235,10 +235,11 @@ def release_show(hub: Hub, view: View, release: Release, counted: object) -> Obj
 
 
 def _release_meta(release: Release) -> Object:
-    meta: Object = {"app": release.app, "build_tools": list(release.build_tools)}
-    if release.elixir:
-        meta["elixir"] = release.elixir
-    return meta
+    return {
+        "app": release.app,
+        "build_tools": list(release.build_tools),
+        "elixir": release.elixir,
+    }
 
 
 def _requirement(requirement: Requirement) -> Object:
@@ -250,10 +251,7 @@ def _requirement(requirement: Requirement) -> Object:
 
 
 def retirement(value: Retirement) -> Object:
-    shown: Object = {"reason": value.reason}
-    if value.message:
-        shown["message"] = value.message
-    return shown
+    return {"reason": value.reason, "message": value.message}
 
 
 def key(hub: Hub, view: View, row: Key, actor: Actor, secret: str | None = None) -> Object:
