@@ -143,6 +143,15 @@ class RunningNode:
             self.process.kill()
             return self.process.wait()
 
+    def kill(self) -> None:
+        """End the process by SIGKILL, as a crash would."""
+        self.process.kill()
+        self.process.wait()
+
+    def restart(self) -> None:
+        """Start the process again on the same data."""
+        self._start()
+
     def log_text(self) -> str:
         return self.log.read_text("utf-8", errors="replace")
 
