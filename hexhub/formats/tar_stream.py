@@ -145,7 +145,7 @@ def _header(block: bytes, flag: bytes, names: dict[str, str]) -> Header:
         what = _REFUSED.get(flag, f"an entry of unknown type {flag!r}"[:60])
         raise Malformed(f"{quoted(name)} is {what}")
     kind = _KINDS[flag]
-    if kind == "regular" and name.endswith("/"):
+    if kind == "regular" and name.endswith("/") and block[257:262] != b"ustar":
         kind = "directory"  # as written before directories had a type
     size = _number(block[124:136], "size")
     if kind != "regular" and size:

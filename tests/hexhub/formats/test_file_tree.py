@@ -158,6 +158,11 @@ def test_any_other_kind_of_entry_is_refused(flag: bytes, what: str) -> None:
     assert what in refused(header("odd", flag=flag, target="index.html"))
 
 
+def test_a_file_whose_name_ends_in_a_slash_is_refused() -> None:
+    # Some tools read it as a directory, others as a file.
+    assert refused(file("a/")) == 'unsafe path: "a/"'
+
+
 @pytest.mark.parametrize("bits", [0o4755, 0o2755, 0o1777])
 def test_setuid_setgid_and_sticky_bits_are_refused(bits: int) -> None:
     assert "setuid" in refused(file("x", mode=bits))
