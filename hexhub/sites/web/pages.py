@@ -7,6 +7,7 @@ import secrets
 from contextvars import ContextVar
 from functools import cache
 from http import HTTPStatus
+from urllib.parse import quote
 
 from aiohttp.web import BaseRequest, Response, StreamResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -17,6 +18,7 @@ from hexhub.errors import HubError
 from hexhub.http import responses
 from hexhub.http.call import Call
 from hexhub.http.routes import Access, Handler
+from hexhub.sites.web import visitors
 
 ANYONE = Access("anyone")
 READER = Access("who may read here")
@@ -26,7 +28,7 @@ THEMES = ("light", "dark", "system")
 
 POLICY = (
     "default-src 'none'; style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}'; "
-    "img-src 'self' data:; connect-src 'self'; manifest-src 'self'; form-action 'self'; "
+    "img-src 'self' data:; connect-src 'self'; manifest-src 'self'; form-action 'self' {forms_to}; "
     "frame-ancestors 'none'; base-uri 'none'"
 )
 HEADERS = {
@@ -53,7 +55,7 @@ _CALL: ContextVar[Call | None] = ContextVar("call", default=None)
 @cache
 def templates() -> Environment:
     """The templates of this folder, with what all of them may use."""
-    from hexhub.sites.web import assets, spoken
+    from hexhub.sites.web import assets, reading, spoken
 
     made = Environment(
         loader=PackageLoader("hexhub.sites.web"),
@@ -62,7 +64,7 @@ def templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters.update(spoken.FILTERS)
+    made.filters.update(spoken.FILTERS | reading.FILTERS)
     made.globals.update(asset=assets.address, version=__version__)
     return made
 
@@ -72,8 +74,11 @@ def wants_page(request: BaseRequest) -> bool:
     return "text/html" in request.headers.get("Accept", "").lower()
 
 
-def page(template: str, *, status: int = 200, **values: object) -> Response:
-    """A page from a template of this folder, for the call that is being answered."""
+def page(template: str, *, status: int = 200, forms_to: str = "", **values: object) -> Response:
+    """A page from a template of this folder, for the call that is being answered.
+
+    `forms_to` is where else than here the page's forms may lead.
+    """
     call, nonce = _CALL.get(), secrets.token_urlsafe(16)
     text = (
         templates()
@@ -84,6 +89,7 @@ def page(template: str, *, status: int = 200, **values: object) -> Response:
                 "theme": theme(call.request) if call else "system",
                 "here": call.request.raw_path.partition("?")[0] if call else "/",
                 "actor": call.actor if call else None,
+                "csrf": visitors.form_token(call) if call else "",
                 "hub": call.hub if call else None,
                 "now": call.now if call else None,
                 "query": str(call.query.get("search", "")) if call else "",
@@ -91,7 +97,7 @@ def page(template: str, *, status: int = 200, **values: object) -> Response:
             }
         )
     )
-    headers = HEADERS | {"Content-Security-Policy": POLICY.format(nonce=nonce)}
+    headers = HEADERS | {"Content-Security-Policy": POLICY.format(nonce=nonce, forms_to=forms_to)}
     body = text.encode()
     if call and "gzip" in call.request.headers.get("Accept-Encoding", "") and len(body) > 1000:
         body = gzip.compress(body, 3, mtime=0)
@@ -125,10 +131,18 @@ def redirect(address: str, *, status: int = 303) -> Response:
     return Response(status=status, headers={"Location": address, "Cache-Control": "no-store"})
 
 
+def _must_sign_in(call: Call) -> bool:
+    """Whether only those who are signed in read here (design §9)."""
+    return call.hub.anonymous_read == "false" and call.actor.anonymous
+
+
 async def web(call: Call, handler: Handler) -> StreamResponse:
     """The pipeline of pages: errors are pages too."""
     token = _CALL.set(call)
     try:
+        await visitors.recognise(call)
+        if call.route.allow is READER and _must_sign_in(call):
+            return redirect(f"/login?return={quote(call.request.raw_path)}")
         return await handler(call)
     except (HubError, ClusterError) as problem:
         status, message = responses.status_of(problem)

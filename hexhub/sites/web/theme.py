@@ -6,7 +6,7 @@ from aiohttp.web import StreamResponse
 
 from hexhub.http.call import Call
 from hexhub.http.routes import Routes
-from hexhub.sites.web import pages
+from hexhub.sites.web import pages, visitors
 
 routes = Routes(pages.web)
 
@@ -16,19 +16,8 @@ A_YEAR_S = 365 * 86_400
 @routes.post("/theme", allow=pages.ANYONE)
 async def choose(call: Call) -> StreamResponse:
     """Keep the choice and go back to the page it was made on."""
-    back = str(call.body.get("back") or "/")
-    response = pages.redirect(back if _is_local(back) else "/")
+    response = pages.redirect(visitors.local_path(call.body.get("back"), "/"))
     chosen = str(call.body.get("theme") or "")
     if chosen in pages.THEMES:
         response.set_cookie("theme", chosen, max_age=A_YEAR_S, path="/", samesite="Lax")
     return response
-
-
-def _is_local(address: str) -> bool:
-    """Whether an address is a path here; `//host` and `/\\host` are other hosts to browsers."""
-    return (
-        address.startswith("/")
-        and address.isprintable()
-        and not address.startswith(("//", "/\\"))
-        and len(address) <= 2048
-    )

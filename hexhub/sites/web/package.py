@@ -1,0 +1,201 @@
+"""The page of a package, and of each of its releases."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from aiohttp.web import StreamResponse
+from markupsafe import Markup
+
+from hexhub.domain import downloads, organizations, owners, packages, permissions, snippets
+from hexhub.errors import HubError, NotFound
+from hexhub.http.call import Call
+from hexhub.http.routes import Routes
+from hexhub.rendering import TooMuch
+from hexhub.schema import PUBLIC, Downloads, Package, Release, Requirement, User
+from hexhub.sites.web import chart, files, pages, reading
+
+if TYPE_CHECKING:
+    from cluster import View
+
+contested = Routes(pages.web)
+routes = Routes(pages.web)
+
+DEPENDANTS_MAX = 100
+DEPENDANTS_SCANNED_MAX = 20_000
+README_MAX = 500_000
+TABS = ("readme", "versions", "dependencies", "dependants")
+
+
+@contested.get("/packages/{name}", allow=pages.READER)
+async def show(call: Call) -> StreamResponse:
+    """A public package, by its newest stable release."""
+    return await _show(call, PUBLIC, call.path["name"], None)
+
+
+@routes.get("/packages/{name}/{rest*}", allow=pages.READER)
+async def below(call: Call) -> StreamResponse:
+    """`N/V…` of a public package, else `R/N` or `R/N/V…` of an organization's."""
+    first, rest = call.path["name"], call.path["rest"].split("/")
+    if reading.is_version(rest[0]):
+        return await _release(call, PUBLIC, first, rest)
+    if len(rest) == 1:
+        return await _show(call, first, rest[0], None)
+    if reading.is_version(rest[1]):
+        return await _release(call, first, rest[0], rest[1:])
+    raise NotFound
+
+
+async def _release(call: Call, repository: str, name: str, rest: list[str]) -> StreamResponse:
+    match rest:
+        case [version]:
+            return await _show(call, repository, name, version)
+        case [version, "files", *path]:
+            return await files.browse(call, repository, name, version, "/".join(path))
+        case [version, "raw", *path] if path:
+            return await files.raw(call, repository, name, version, "/".join(path))
+    raise NotFound
+
+
+async def _show(call: Call, repository: str, name: str, version: str | None) -> StreamResponse:
+    tab = str(call.query.get("show", "readme"))
+    with call.hub.store.view() as view:
+        package = reading.package(view, call, repository, name)
+        releases = packages.releases(view, package)
+        release = reading.release(view, package, version) if version else packages.latest(releases)
+        if release is None:
+            raise NotFound
+        values = _values(view, call, package, releases, release)
+    readme = await _readme(call, release) if tab not in TABS[1:] else None
+    return pages.page(
+        "package.html",
+        tab=tab if tab in TABS else "readme",
+        by_version=version is not None,
+        readme=readme,
+        **values,
+    )
+
+
+def _values(
+    view: View, call: Call, package: Package, releases: list[Release], release: Release
+) -> dict[str, Any]:
+    repository, name, today = package.repository, package.name, call.now.date()
+    rows = list(view.scan(Downloads, repository, name))
+    days: dict[str, int] = {}
+    for row in rows:
+        days[row.day] = days.get(row.day, 0) + row.count
+    newer = packages.latest(releases)
+    dependants, more = _dependants(view, call, repository, name)
+    before = next(
+        (each for at, each in enumerate(releases) if at and releases[at - 1] == release), None
+    )
+    return {
+        "package": package,
+        "release": release,
+        "releases": releases,
+        "newer": newer if newer is not None and newer.version != release.version else None,
+        "before": before,
+        "base": reading.package_path(repository, name),
+        "here_path": reading.release_path(repository, name, release.version),
+        "docs_path": reading.docs_path,
+        "release_path": reading.release_path,
+        "package_path": reading.package_path,
+        "diff_path": reading.diff_path,
+        "owners": [
+            (owner, _is_user(view, owner.username)) for owner in owners.all_of(view, package)
+        ],
+        "may_manage": permissions.is_owner(view, call.actor, repository, name, "maintainer"),
+        "role": organizations.role_of(view, repository, call.actor.name or "")
+        if repository != PUBLIC
+        else None,
+        "requirements": [(each, _known(view, call, each)) for each in sorted_requirements(release)],
+        "dependants": dependants,
+        "more_dependants": more,
+        "downloads": downloads.windows(rows, today),
+        "chart": chart.weekly(days, today),
+        "install": install(release),
+        "links": list(_links(package)),
+        "public": PUBLIC,
+        "url": call.hub.url,
+    }
+
+
+def sorted_requirements(release: Release) -> list[Requirement]:
+    """Required packages first, optional ones after, by name."""
+    return sorted(release.requirements, key=lambda each: (each.optional, each.package))
+
+
+def _is_user(view: View, name: str) -> bool:
+    return view.get(User, name) is not None
+
+
+def _known(view: View, call: Call, requirement: Requirement) -> bool:
+    visible = requirement.repository in reading.repositories(view, call)
+    return visible and view.get(Package, requirement.repository, requirement.package) is not None
+
+
+def _dependants(
+    view: View, call: Call, repository: str, name: str
+) -> tuple[list[tuple[str, str]], bool]:
+    """Visible packages of which some release requires this one, and whether there are more."""
+    visible = frozenset(reading.repositories(view, call))
+    found: dict[tuple[str, str], None] = {}
+    requiring = view.find(Release, "requires", f"{repository}/{name}")
+    for each in islice(requiring, DEPENDANTS_SCANNED_MAX):
+        if each.repository in visible:
+            found[each.repository, each.package] = None
+        if len(found) > DEPENDANTS_MAX:
+            break
+    return sorted(found)[:DEPENDANTS_MAX], len(found) > DEPENDANTS_MAX
+
+
+def install(release: Release) -> list[tuple[str, list[str]]]:
+    """What to paste, by build tool; the tools the package is built with come first."""
+    name, app, version = release.package, release.app, release.version
+    lines = [
+        ("mix.exs", [snippets.mix(release.repository, name, app, version)]),
+        ("rebar.config", [snippets.rebar(name, app, version)]),
+        ("gleam.toml", [snippets.gleam(name, version)]),
+        ("erlang.mk", [snippets.erlang_mk(name, version)]),
+    ]
+    first = {"rebar3": "rebar.config", "gleam": "gleam.toml", "make": "erlang.mk"}
+    wanted = "mix.exs"
+    if "mix" not in release.build_tools:
+        wanted = next((first[tool] for tool in release.build_tools if tool in first), wanted)
+    return sorted(lines, key=lambda line: line[0] != wanted)
+
+
+def _links(package: Package) -> Iterator[tuple[str, str | None]]:
+    """Links with an address that is safe to click; others as text alone."""
+    for label, address in package.meta.links.items():
+        try:
+            safe = urlsplit(address).scheme in ("http", "https")
+        except ValueError:
+            safe = False
+        yield label, address if safe else None
+
+
+async def _readme(call: Call, release: Release) -> Markup | None:
+    """The README of a release as HTML; None when it has none."""
+    try:
+        pack = await call.hub.unpacked.get("package", release.outer_checksum)
+    except (HubError, TimeoutError):
+        return None
+    path = files.readme(pack)
+    if path is None or pack.entries[path].size > README_MAX:
+        return None
+    text = pack.read(pack.entries[path]).decode("utf-8", "replace")
+    base = reading.release_path(release.repository, release.package, release.version)
+    key = ("readme", release.outer_checksum.hex(), base)
+    try:
+        html = await call.hub.rendering.work(
+            key, "readme", text=text, path=path, files=f"{base}/files", raw=f"{base}/raw"
+        )
+    except TooMuch:
+        return Markup(
+            "<p class='soft'>This README is too complex to draw.</p><pre tabindex='0'>{}</pre>"
+        ).format(text[:20_000])
+    return Markup(html)
