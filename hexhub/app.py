@@ -15,7 +15,7 @@ from pathlib import Path
 import structlog
 from aiohttp.web import ServerRunner, SockSite, UnixSite
 
-from cluster import ClusterError, Node, NodeSettings
+from cluster import ClusterError, Node, NodeSettings, Store
 from hexhub import __version__, control_socket, keyring, running, sealer
 from hexhub.attempts import Attempts
 from hexhub.config import Config
@@ -33,10 +33,15 @@ from hexhub.hub import Hub, client_lines, utc_now
 from hexhub.mail import Sender
 from hexhub.passwords import Passwords
 from hexhub.rendering import Rendering
+from hexhub.repositories import verification
+from hexhub.repositories.first_of import Shelf
+from hexhub.repositories.mirror import Mirror
 from hexhub.repositories.own import Own
-from hexhub.schema import Release, schema
+from hexhub.repositories.upstream import Upstream, UpstreamSettings
+from hexhub.schema import Kept, Release, schema
 from hexhub.search import Catalogue, DocsSearch
 from hexhub.sites import api, operator as operator_face, ops, repo, web
+from hexhub.storage import Storage
 from hexhub.storage.local import LocalStorage
 from hexhub.storage.memory import SmallBlobs
 from hexhub.storage.spool import Spool
@@ -55,9 +60,9 @@ def router(metrics: Metrics) -> Router:
         [
             *ops.routes.under(""),
             *ops.metrics_routes(metrics).under(""),
+            *web.routes(),
             *api.routes(),
             *repo.all_routes(),
-            *web.routes(),
         ]
     )
 
@@ -93,13 +98,19 @@ async def open_hub(config: Config, *, now: Callable[[], datetime] = utc_now) -> 
         stack.push_async_callback(_end, indexing)
         rendering = Rendering()
         stack.push_async_callback(rendering.close)
+        spool = Spool(config.data_dir / "spool")
+        mirror = open_mirror(config, store, storage, spool, now)
+        if mirror is not None:
+            stack.push_async_callback(mirror.close)
         hub = Hub(
             node=node,
             store=store,
             storage=storage,
-            spool=Spool(config.data_dir / "spool"),
+            spool=spool,
             small_blobs=SmallBlobs(),
             own=own,
+            mirror=mirror,
+            shelf=Shelf(own, mirror, store, key) if mirror else None,
             passwords=passwords,
             counters=Counters(store),
             sender=Sender(
@@ -137,6 +148,41 @@ async def open_hub(config: Config, *, now: Callable[[], datetime] = utc_now) -> 
 async def _end(task: asyncio.Task[None]) -> None:
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
+
+
+def open_mirror(
+    config: Config,
+    store: Store,
+    storage: Storage,
+    spool: Spool,
+    now: Callable[[], datetime],
+) -> Mirror | None:
+    """The mirror of the upstream; None when there is no upstream. Nothing is asked yet."""
+    if not config.upstream_enabled:
+        return None
+    settings = UpstreamSettings(
+        urls={
+            "repo": config.upstream_repo_url,
+            "api": config.upstream_api_url,
+            "builds": config.upstream_builds_url,
+        },
+        timeout_s=config.upstream_timeout / 1000,
+        wait_s=config.upstream_wait / 1000,
+        retry_attempts=config.upstream_retry_attempts,
+        retry_delay_s=config.upstream_retry_delay / 1000,
+        connections=config.upstream_connections,
+        ca_file=config.upstream_ca_file,
+        offline=config.offline,
+        user_agent=f"HexHub/{__version__} (caching mirror)",
+    )
+    return Mirror(
+        Upstream(settings, spool, now),
+        store,
+        storage,
+        verification.public_key(config.upstream_public_key_file),
+        now,
+        quota=config.mirror_quota,
+    )
 
 
 async def _first_administrator(config: Config, hub: Hub) -> None:
@@ -223,6 +269,8 @@ async def _until_told_to_stop(hub: Hub, log: structlog.typing.FilteringBoundLogg
         loop.create_task(hub.sender.run()),
         loop.create_task(_sweep(hub, log)),
     ]
+    if hub.mirror is not None:
+        work.append(loop.create_task(hub.mirror.run()))
     await stop.wait()
     for task in work:
         task.cancel()
@@ -240,6 +288,7 @@ async def _sweep(hub: Hub, log: structlog.typing.FilteringBoundLogger) -> None:
                 for checksum in (release.outer_checksum, release.docs_checksum)
                 if checksum is not None
             }
+            keep |= {row.checksum for row in view.scan(Kept)}
         deleted = await hub.storage.sweep(keep, older_than_s=SWEEP_GRACE_S)
         if deleted:
             log.info("swept objects that nothing points to", deleted=deleted)

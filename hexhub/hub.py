@@ -17,6 +17,8 @@ from hexhub.formats.access_token import TokenKey
 from hexhub.mail import Sender
 from hexhub.passwords import Passwords
 from hexhub.rendering import Rendering
+from hexhub.repositories.first_of import Shelf
+from hexhub.repositories.mirror import Mirror
 from hexhub.repositories.own import Own
 from hexhub.search import Catalogue, DocsSearch
 from hexhub.storage import Storage
@@ -42,6 +44,10 @@ class Hub:
     storage: Storage
     spool: Spool
     own: Own
+    mirror: Mirror | None = None
+    """None: there is no upstream."""
+    shelf: Shelf | None = None
+    """Our packages and the upstream's on one shelf; there when `mirror` is."""
     passwords: Passwords
     counters: Counters
     sender: Sender

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -58,6 +59,14 @@ class Own:
             return self._package(repository, name)
         return await self._whole(repository, path)
 
+    def entries(self, repository: str, path: str) -> Mapping[str, bytes]:
+        """The encoded part of each package in `names` or `versions`; not to be kept or changed."""
+        return self._chunks(repository, path).by_name
+
+    def state(self, repository: str) -> tuple[int, int]:
+        """What differs after any change that concerns a repository."""
+        return self._restores, self._changes.get(repository, 0)
+
     def _package(self, repository: str, name: str) -> SignedResource:
         with self._store.view() as view:
             package = registry.package(view, repository, name)
@@ -78,7 +87,7 @@ class Own:
         return await asyncio.shield(task)
 
     async def _build(self, repository: str, path: str) -> SignedResource:
-        seen = self._seen(repository)
+        seen = self.state(repository)
         chunks = self._chunks(repository, path)
         payload = wire.join(chunks.sorted(), repository)
         if len(payload) <= OFF_LOOP_SIZE:
@@ -87,13 +96,9 @@ class Own:
             loop = asyncio.get_running_loop()
             signed = await loop.run_in_executor(self._executor, self._sign, payload)
         # A change that came while the thread worked may concern this very resource.
-        if self._seen(repository) == seen:
+        if self.state(repository) == seen:
             self._memo[repository, path] = signed
         return signed
-
-    def _seen(self, repository: str) -> tuple[int, int]:
-        """What differs after any change that concerns a repository."""
-        return self._restores, self._changes.get(repository, 0)
 
     def _chunks(self, repository: str, path: str) -> _Chunks:
         of = self._names if path == "names" else self._versions
@@ -143,19 +148,19 @@ class _Chunks:
 
     def __init__(self) -> None:
         self.stale: set[str] = set()
-        self._by_name: dict[str, bytes] = {}
+        self.by_name: dict[str, bytes] = {}
         self._in_order: list[bytes] | None = None
 
     def put(self, name: str, chunk: bytes | None) -> None:
         self._in_order = None
         if chunk is None:
-            self._by_name.pop(name, None)
+            self.by_name.pop(name, None)
         else:
-            self._by_name[name] = chunk
+            self.by_name[name] = chunk
 
     def sorted(self) -> list[bytes]:
         if self._in_order is None:
-            self._in_order = [self._by_name[name] for name in sorted(self._by_name)]
+            self._in_order = [self.by_name[name] for name in sorted(self.by_name)]
         return self._in_order
 
 

@@ -19,7 +19,9 @@ from hexhub.formats import resource_path
 from hexhub.http import auth, blobs, responses
 from hexhub.http.call import Call
 from hexhub.http.routes import Access, Handler, Route, Routes
-from hexhub.schema import PUBLIC, Release
+from hexhub.repositories.mirror import Mirror
+from hexhub.schema import PUBLIC, Package, Release
+from hexhub.sites import repo_mirror
 
 READER = Access("who may fetch from the repository")
 ANYONE = Access("anyone")
@@ -42,9 +44,10 @@ async def _require_fetch(call: Call) -> None:
     if _repository(call) == PUBLIC and call.hub.anonymous_read == "true":
         return
     actor = await _actor(call)
+    mirrored = call.hub.mirror is not None and call.hub.anonymous_read == "mirror"
     with call.hub.store.view() as view:
         allowed = (
-            not actor.anonymous
+            not actor.anonymous or mirrored
             if _repository(call) == PUBLIC
             else permissions.may_fetch(view, actor, _repository(call))
         )
@@ -83,25 +86,47 @@ routes = Routes(_repo)
 @routes.get("/versions", allow=READER)
 @routes.get("/packages/{name}", allow=READER)
 async def registry(call: Call) -> StreamResponse:
-    """A signed resource of the registry."""
+    """A signed resource of the registry: ours, else the upstream's (design §7)."""
     name = call.path.get("name")
     path = f"packages/{name}" if name else call.route.pattern.rpartition("/")[2]
+    mirror = _mirror(call)
+    if mirror is not None and (name is None or not _is_ours(call, mirror, name)):
+        if call.route.pattern.startswith("/repo/"):
+            if name is None and not _sees_ours(call):
+                raise NotFound
+            return await repo_mirror.shelved(call, path, _scope(call))
+        return await repo_mirror.transparent(call, mirror, path, _scope(call))
     signed = await call.hub.own.get(_repository(call), path)
-    headers = {
-        "Content-Type": OCTETS,
-        "Cache-Control": f"{_scope(call)}, {REVALIDATE}",
-        "ETag": signed.etag,
-    }
-    if responses.is_fresh(call.request, signed.etag):
-        return Response(status=304, headers=headers)
-    return Response(body=signed.body, headers=headers)
+    headers = {"Content-Type": OCTETS, "Cache-Control": f"{_scope(call)}, {REVALIDATE}"}
+    return repo_mirror.signed(call, signed, headers)
+
+
+def _mirror(call: Call) -> Mirror | None:
+    """The mirror, where the upstream has a part in what is served."""
+    return call.hub.mirror if _repository(call) == PUBLIC else None
+
+
+def _sees_ours(call: Call) -> bool:
+    """Whether public packages of ours are for this caller (ANONYMOUS_READ)."""
+    return call.hub.anonymous_read == "true" or not call.actor.anonymous
+
+
+def _is_ours(call: Call, mirror: Mirror, name: str) -> bool:
+    if name in mirror.preferred or not _sees_ours(call):
+        return False
+    with call.hub.store.view() as view:
+        return view.get(Package, PUBLIC, name) is not None
 
 
 @routes.get("/tarballs/{file}", allow=READER)
 async def tarball(call: Call) -> StreamResponse:
     """A package tarball, byte for byte as published. Counted as a download."""
     hub = call.hub
-    release = _release(call, f"tarballs/{call.path['file']}")
+    path = f"tarballs/{call.path['file']}"
+    mirror = _mirror(call)
+    if mirror is not None and not _is_ours(call, mirror, call.path["file"].partition("-")[0]):
+        return await repo_mirror.tarball(call, mirror, path, _scope(call))
+    release = _release(call, path)
     # A release may be replaced while its package is young; after that it never changes.
     settled = call.now - release.created_at > PACKAGE_WINDOW and release.repository == PUBLIC
     age = "max-age=604800" if settled else REVALIDATE
@@ -120,7 +145,11 @@ async def tarball(call: Call) -> StreamResponse:
 @routes.get("/docs/{file}", allow=READER)
 async def docs_archive(call: Call) -> StreamResponse:
     """The docs archive of a release."""
-    release = _release(call, f"docs/{call.path['file']}")
+    path = f"docs/{call.path['file']}"
+    mirror = _mirror(call)
+    if mirror is not None and not _is_ours(call, mirror, call.path["file"].partition("-")[0]):
+        return await repo_mirror.docs_archive(call, mirror, path, _scope(call))
+    release = _release(call, path)
     if release.docs_checksum is None:
         raise NotFound
     return await blobs.answer(
@@ -153,9 +182,13 @@ async def public_key(call: Call) -> StreamResponse:
     )
 
 
-@open_routes.get("/installs/hex-1.x.csv", allow=ANYONE)
+@open_routes.get("/installs/{file*}", allow=ANYONE)
 async def installs(call: Call) -> StreamResponse:
-    """No newer Hex to offer: an empty list is silent, an error is printed once a day."""
+    """Builds of Hex and rebar3, from the upstream. Without one an empty list, which is silent."""
+    if call.hub.mirror is not None:
+        return await repo_mirror.install(call, call.hub.mirror, call.path["file"])
+    if call.path["file"] != "hex-1.x.csv":
+        raise NotFound
     return Response(
         body=b"", headers={"Content-Type": "text/csv", "Cache-Control": "public, max-age=3600"}
     )

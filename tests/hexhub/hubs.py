@@ -5,11 +5,12 @@ Tests speak through it as people do: `mara = await hub.user("mara")`, `await mar
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json as json_module
 import sys
 import traceback
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -32,6 +33,7 @@ from hexhub.hub import Hub, utc_now
 from hexhub.schema import Member
 
 SIGNING_KEY = Path(__file__).parents[1] / "golden/registry/private_key.pem"
+SETTLE_S = 20.0
 ERLANG = "application/vnd.hex+erlang"
 JSON = "application/json"
 AGENT = "hex_core/0.19.0 hex/2.5.0 (elixir/1.18.0) (OTP/27) (erts/15.0)"
@@ -152,15 +154,29 @@ class TestHub:
     __test__ = False
 
     def __init__(
-        self, hub: Hub, session: ClientSession, url: str, clock: Clock, faults: list[str]
+        self,
+        hub: Hub,
+        session: ClientSession,
+        url: str,
+        clock: Clock,
+        faults: list[str],
+        folder: Path,
     ) -> None:
         self.hub = hub
+        self.folder = folder
+        """Where `data/` is."""
         self.session = session
         self.url = url
         self.clock = clock
         self.faults = faults
         """Tracebacks of errors that the hub answered with 500, or broke off for."""
         self.nobody = Person(self, None, None)
+
+    async def settled(self, holds: Callable[[], bool]) -> None:
+        """Wait, within reason, until something that goes on behind a request has happened."""
+        async with asyncio.timeout(SETTLE_S):
+            while not holds():
+                await asyncio.sleep(0.01)
 
     async def user(
         self,
@@ -238,6 +254,7 @@ async def running(folder: Path, **settings: str) -> AsyncIterator[TestHub]:
     environ = {
         "DATA_DIR": str(folder / "data"),
         "DEPENDENCY_CHECK": "own",
+        "UPSTREAM_ENABLED": "false",
         "SIGNING_KEY_FILE": str(SIGNING_KEY),  # making one takes longer than the rest of a start
     } | {name.upper(): value for name, value in settings.items()}
     loaded = config.load(environ, checkout=folder)
@@ -252,7 +269,7 @@ async def running(folder: Path, **settings: str) -> AsyncIterator[TestHub]:
         port = runner.addresses[0][1]
         try:
             async with ClientSession(auto_decompress=False) as session:
-                yield TestHub(hub, session, f"http://127.0.0.1:{port}", clock, faults)
+                yield TestHub(hub, session, f"http://127.0.0.1:{port}", clock, faults, folder)
         finally:
             await runner.cleanup()
 

@@ -1,0 +1,446 @@
+"""The mirror of the upstream: what is asked, what is believed, what may pass.
+
+Every file of the upstream that leaves this hub comes out of here: names are withheld, rules applied
+and bytes verified at this one point, whether a copy was kept or not, for both faces of the mirror.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, TypeVar
+
+import msgspec
+import structlog
+
+from cluster import Change, ClusterError, Record
+from hexhub.domain import kept, mirror_rules, upstream_names
+from hexhub.domain.mirror_rules import RuleSet
+from hexhub.errors import HubError, NotFound, RefusedByRule, UpstreamWrong
+from hexhub.formats import docs_archive, registry as wire, registry_chunks
+from hexhub.formats.resource_path import NAME_MAX
+from hexhub.repositories import installs, verification
+from hexhub.repositories.copies import Copies
+from hexhub.repositories.mirrored import Copy, Kind, Mirrored
+from hexhub.repositories.upstream import Fetched, Upstream
+from hexhub.schema import AllowedName, Kept, Package, ReservedName, Rule
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+
+    from cluster import Store
+    from hexhub.storage import Storage
+
+T = TypeVar("T")
+
+ARCHIVE_SIZE_MAX = 16 * 1024 * 1024
+"""Bytes of a tarball or docs archive (docs.md §1)."""
+DOCUMENT_SIZE_MAX = 8 * 1024 * 1024
+INSTALL_SIZE_MAX = 64 * 1024 * 1024
+OFF_LOOP_SIZE = 16 * 1024
+"""Bodies above this many bytes are inflated and read on a thread."""
+UPKEEP_EVERY_S = 60.0
+DECODED_MAX = 2000
+"""Packages kept decoded."""
+NAMES: tuple[type[Record], ...] = (Package, ReservedName, AllowedName)
+"""What decides which names are withheld."""
+MISSING_AGAIN = timedelta(seconds=5)
+"""A release that a kept registry lacks makes us look again, at most this often."""
+
+
+class Mirror:
+    def __init__(
+        self,
+        upstream: Upstream,
+        store: Store,
+        storage: Storage,
+        public_key: RSAPublicKey,
+        now: Callable[[], datetime],
+        *,
+        quota: int = 0,
+    ) -> None:
+        """`quota`: bytes of kept tarballs and docs; 0 for no bound."""
+        self.upstream = upstream
+        self.copies = Copies(store)
+        self.mirrored = Mirrored(upstream, self.copies, storage, now)
+        self.now = now
+        self.refused: Counter[str] = Counter()
+        """Requests refused, by the kind of the rule."""
+        self.quota = quota
+        self._store = store
+        self._storage = storage
+        self._public_key = public_key
+        self._executor = ThreadPoolExecutor(1, "mirror")
+        self._decoded: OrderedDict[bytes, wire.RegistryPackage] = OrderedDict()
+        self._lists: dict[str, tuple[bytes, dict[str, bytes]]] = {}
+        self._rules: RuleSet | None = None
+        self._preferred: tuple[int, frozenset[str]] | None = None
+        self.rules_changes = 0
+        self.names_changes = 0
+        """How often the rules, or the names that may be withheld, have changed."""
+        store.subscribe(self._changed)
+        self.package_kind = Kind(
+            site="repo", size_max=verification.RESOURCE_SIZE_MAX, verify=self._verify_package
+        )
+        self.list_kind = Kind(
+            site="repo", size_max=verification.RESOURCE_SIZE_MAX, verify=self._verify_list
+        )
+        self.tarball_kind = Kind(
+            site="repo",
+            size_max=ARCHIVE_SIZE_MAX,
+            verify=self._verify_tarball,
+            fresh=None,
+        )
+        self.docs_kind = Kind(
+            site="repo",
+            size_max=ARCHIVE_SIZE_MAX,
+            verify=self._verify_docs,
+            fresh=timedelta(days=1),
+            stale=timedelta(days=1),
+            absent=timedelta(minutes=5),
+        )
+        self.document_kind = Kind(
+            site="api",
+            size_max=DOCUMENT_SIZE_MAX,
+            verify=self._verify_document,
+            accept="application/json",
+        )
+
+    @property
+    def rules(self) -> RuleSet:
+        """The rules that hold now."""
+        if self._rules is None:
+            with self._store.view() as view:
+                self._rules = mirror_rules.of(view)
+        return self._rules
+
+    def _changed(self, change: Change) -> None:
+        records = {record for record, _ in change.keys} if change.keys is not None else set(NAMES)
+        if Rule in records or change.keys is None:
+            self._rules = None
+            self.rules_changes += 1
+        if not records.isdisjoint(NAMES):
+            self.names_changes += 1
+
+    # What may be asked, and what may pass
+
+    def require_askable(self, name: str) -> None:
+        """Raise the NotFound of an unknown name for one that must not be asked (design §7)."""
+        if not 0 < len(name) <= NAME_MAX:
+            raise NotFound
+        with self._store.view() as view:
+            if upstream_names.withheld(view, name):
+                raise NotFound
+
+    def require_free(self, name: str, version: str, package: wire.RegistryPackage | None) -> None:
+        """Raise RefusedByRule for a release that a rule holds back."""
+        verdict = self.rules.judge(name, version, package, self.now())
+        if verdict.refused:
+            assert verdict.rule is not None
+            self.refused[verdict.rule.kind] += 1
+            raise RefusedByRule(
+                f"{name} {version} is held back by the rule '{verdict.rule.id}': {verdict.why}"
+            )
+
+    @property
+    def preferred(self) -> frozenset[str]:
+        """Names whose package the upstream has for the public addresses, though we have one."""
+        if self._preferred is None or self._preferred[0] != self.names_changes:
+            with self._store.view() as view:
+                self._preferred = (self.names_changes, upstream_names.preferred(view))
+        return self._preferred[1]
+
+    # The registry
+
+    async def listing(self, path: str) -> Copy:
+        """`names` or `versions` as the upstream signed it."""
+        return await self.mirrored.get(path, self.list_kind)
+
+    async def entries(self, path: str) -> tuple[Copy, dict[str, bytes]]:
+        """`names` or `versions` and its encoded entries by package."""
+        copy = await self.listing(path)
+        return copy, await self._list_of(copy.row)
+
+    async def package(
+        self, name: str, *, newer_than: datetime | None = None
+    ) -> tuple[Copy, wire.RegistryPackage]:
+        """A package as the upstream signed it, and what that says."""
+        self.require_askable(name)
+        path = f"packages/{name}"
+        copy = await self.mirrored.get(path, self.package_kind, newer_than=newer_than)
+        try:
+            return copy, await self._package_of(copy.row)
+        except HubError:
+            # The bytes were lost or damaged here: they are to be had where they came from.
+            self.mirrored.forget(path)
+            copy = await self.mirrored.get(path, self.package_kind)
+            return copy, await self._package_of(copy.row)
+
+    async def tarball(self, name: str, version: str) -> Copy:
+        """A tarball that is the one of the signed registry and that no rule holds back."""
+        self.require_askable(name)
+        path = f"tarballs/{name}-{version}.tar"
+        package = None
+        if self.copies.get(path) is None or self.rules.needs_facts:
+            package = await self._package_with(name, version)
+        self.require_free(name, version, package)
+        try:
+            return await self.mirrored.get(path, self.tarball_kind)
+        except UpstreamWrong:
+            # Perhaps the release was replaced and our registry is the old half (mirror.md §2.4).
+            before = _checksum(package, version)
+            _, package = await self.package(name, newer_than=self.now())
+            if _checksum(package, version) == before:
+                raise
+        self.mirrored.forgive(path)
+        return await self.mirrored.get(path, self.tarball_kind)
+
+    async def _package_with(self, name: str, version: str) -> wire.RegistryPackage:
+        """The package, looked up anew when it does not have this release yet. Raises NotFound."""
+        package = (await self.package(name))[1]
+        if not _has(package, version):
+            again = self.now() - MISSING_AGAIN
+            package = (await self.package(name, newer_than=again))[1]
+        # What is gone from the registry but kept here is served on: lock files pin it.
+        if not _has(package, version) and self.copies.get(f"tarballs/{name}-{version}.tar") is None:
+            raise NotFound
+        return package
+
+    async def docs(self, name: str, version: str) -> Copy:
+        """The docs archive of a release."""
+        self.require_askable(name)
+        return await self.mirrored.get(f"docs/{name}-{version}.tar.gz", self.docs_kind)
+
+    async def document(self, name: str, path: str) -> Copy:
+        """A JSON document of the upstream's API about a package; `path` is below its API's URL."""
+        self.require_askable(name)
+        return await self.mirrored.get(f"api/{path}", self.document_kind, at=path)
+
+    async def install(self, file: str) -> Copy:
+        """A file below `installs/`: a list of builds, its signature, or a build."""
+        return await installs.get(self, file)
+
+    async def search(self, query: str) -> list[dict[str, object]]:
+        """Packages that the upstream's API finds for a query string, without withheld names."""
+
+        async def take(fetched: Fetched) -> list[dict[str, object]]:
+            body = await self.on_thread(fetched.spooled.path.read_bytes)
+            try:
+                return msgspec.json.decode(body, type=list[dict[str, object]])
+            except (msgspec.DecodeError, RecursionError):
+                raise UpstreamWrong("the upstream's search is no list of packages") from None
+
+        found = await self.upstream.fetch(
+            "api",
+            f"packages?{query}",
+            take,
+            size_max=DOCUMENT_SIZE_MAX,
+            accept="application/json",
+        )
+        with self._store.view() as view:
+            return [
+                package
+                for package in found or ()
+                if isinstance(name := package.get("name"), str)
+                and not upstream_names.withheld(view, name)
+            ]
+
+    # The guard
+
+    async def clash(self, name: str) -> str:
+        """`exists`, `none` or `unchecked`: whether the upstream has a name. Never asks for it."""
+        try:
+            async with asyncio.timeout(self.upstream.settings.wait_s):
+                _, entries = await self.entries("names")
+        except (TimeoutError, HubError):
+            return "unchecked"
+        return "exists" if name in entries else "none"
+
+    async def check_names(self) -> None:
+        """Compare every name of ours with the upstream's, and tell of new clashes."""
+        with self._store.view() as view:
+            mine = [package for package in view.scan(Package) if package.clash != "exists"]
+        if not mine:
+            return
+        try:
+            _, entries = await self.entries("names")
+        except HubError:
+            return
+        for package in mine:
+            clash = "exists" if package.name in entries else "none"
+            if clash == package.clash:
+                continue
+            await self._store.transact(upstream_names.note, package.repository, package.name, clash)
+            if clash == "exists":
+                structlog.get_logger().warning(
+                    "a name of ours exists at the upstream",
+                    repository=package.repository,
+                    package=package.name,
+                )
+
+    # Verification
+
+    async def _verify_package(self, path: str, fetched: Fetched, old: Kept | None) -> None:
+        name = path.removeprefix("packages/")
+
+        def check() -> wire.RegistryPackage:
+            body = fetched.spooled.path.read_bytes()
+            return verification.package(verification.payload(body, self._public_key), name)
+
+        new = await self._on_thread(check, fetched.spooled.size)
+        if old is not None and old.checksum != fetched.spooled.checksum:
+            await self._follows(path, old, new)
+        self._remember(fetched.spooled.checksum, new)
+
+    async def _follows(self, path: str, old: Kept, new: wire.RegistryPackage) -> None:
+        """Refuse a step back, and drop tarballs that were replaced (mirror.md §2.3, §2.4)."""
+        try:
+            before = await self._package_of(old)
+        except HubError:
+            return  # the old bytes are lost here: there is nothing to compare with
+        verification.no_step_back(before, new, self.mirrored.checked_at(old))
+        after = {release.version: release.outer_checksum for release in new.releases}
+        for release in before.releases:
+            tarball = f"tarballs/{new.name}-{release.version}.tar"
+            replaced = after.get(release.version, release.outer_checksum) != release.outer_checksum
+            if replaced and self.copies.get(tarball) is not None:
+                self.mirrored.forget(tarball)
+
+    async def _verify_list(self, path: str, fetched: Fetched, old: Kept | None) -> None:
+        def check() -> dict[str, bytes]:
+            body = fetched.spooled.path.read_bytes()
+            return _split(verification.payload(body, self._public_key))
+
+        new = await self._on_thread(check, fetched.spooled.size)
+        if old is not None and old.checksum != fetched.spooled.checksum:
+            try:
+                before = await self._list_of(old)
+            except HubError:
+                before = {}
+            verification.no_older_list(before, new, dated=path == "names")
+        self._lists[path] = (fetched.spooled.checksum, new)
+
+    async def _verify_tarball(self, path: str, fetched: Fetched, old: Kept | None) -> None:
+        name, _, rest = path.removeprefix("tarballs/").partition("-")
+        row = self.copies.get(f"packages/{name}")
+        package = await self._package_of(row) if row is not None else None
+        wanted = _checksum(package, rest.removesuffix(".tar"))
+        if wanted is None:
+            raise UpstreamWrong(f"{path}: no checksum of it was signed")
+        if fetched.spooled.checksum != wanted:
+            raise UpstreamWrong(f"{path}: its checksum is not the one of the signed registry")
+
+    async def _verify_docs(self, path: str, fetched: Fetched, old: Kept | None) -> None:
+        """Docs are not signed; that they are an archive keeps a login page of a network out."""
+
+        def check() -> None:
+            try:
+                docs_archive.check(fetched.spooled.path.read_bytes())
+            except HubError as error:
+                raise UpstreamWrong(f"{path}: {error}") from None
+
+        await self.on_thread(check)
+
+    async def _verify_document(self, path: str, fetched: Fetched, old: Kept | None) -> None:
+        body = await self.on_thread(fetched.spooled.path.read_bytes)
+        try:
+            msgspec.json.decode(body, type=dict[str, object])
+        except (msgspec.DecodeError, RecursionError):
+            raise UpstreamWrong(f"{path}: not a document of the API") from None
+
+    # Reading what is kept
+
+    async def read(self, row: Kept) -> bytes:
+        """The bytes of a kept copy. Raises NotFound, Damaged."""
+        blob = await self._storage.open(row.checksum)
+        return await blob.read()
+
+    async def payload(self, row: Kept) -> bytes:
+        """What a kept registry resource signs."""
+        body = await self.read(row)
+        return await self._on_thread(
+            lambda: verification.payload(body, self._public_key), len(body)
+        )
+
+    async def _package_of(self, row: Kept) -> wire.RegistryPackage:
+        known = self._decoded.get(row.checksum)
+        if known is not None:
+            self._decoded.move_to_end(row.checksum)
+            return known
+        payload = await self.payload(row)
+        name = row.path.removeprefix("packages/")
+        package = await self._on_thread(lambda: verification.package(payload, name), len(payload))
+        self._remember(row.checksum, package)
+        return package
+
+    def _remember(self, checksum: bytes, package: wire.RegistryPackage) -> None:
+        self._decoded[checksum] = package
+        while len(self._decoded) > DECODED_MAX:
+            self._decoded.popitem(last=False)
+
+    async def _list_of(self, row: Kept) -> dict[str, bytes]:
+        known = self._lists.get(row.path)
+        if known is not None and known[0] == row.checksum:
+            return known[1]
+        payload = await self.payload(row)
+        entries = await self._on_thread(lambda: _split(payload), len(payload))
+        self._lists[row.path] = (row.checksum, entries)
+        return entries
+
+    async def on_thread(self, work: Callable[[], T]) -> T:
+        """Work on a thread of the mirror."""
+        return await asyncio.get_running_loop().run_in_executor(self._executor, work)
+
+    async def _on_thread(self, work: Callable[[], T], size: int) -> T:
+        return await self.on_thread(work) if size > OFF_LOOP_SIZE else work()
+
+    # Upkeep
+
+    def over_quota(self, quota: int) -> list[Kept]:
+        """The copies to evict so that the rest fit, the longest unused first."""
+        copies = [(row, self.copies.last_used(row)) for row in self.copies.all()]
+        return kept.to_evict(copies, quota)
+
+    def evict(self, rows: Iterable[Kept]) -> None:
+        """Forget copies. Their bytes go with the next sweep of the storage."""
+        for row in rows:
+            self.mirrored.forget(row.path)
+
+    async def run(self) -> None:
+        """Look after names and quota for ever."""
+        while True:
+            await asyncio.sleep(UPKEEP_EVERY_S * random.uniform(0.8, 1.2))
+            try:
+                await self.check_names()
+            except ClusterError as error:
+                structlog.get_logger().warning("names are not noted", error=str(error))
+            if self.quota:
+                self.evict(self.over_quota(self.quota))
+
+    async def close(self) -> None:
+        await self.mirrored.close()
+        await self.copies.close()
+        await self.upstream.close()
+        self._executor.shutdown(wait=True)
+
+
+def _split(payload: bytes) -> dict[str, bytes]:
+    try:
+        repository, entries = registry_chunks.split(payload)
+    except HubError as error:
+        raise UpstreamWrong(str(error)) from None
+    verification.repository(repository)
+    return entries
+
+
+def _has(package: wire.RegistryPackage, version: str) -> bool:
+    return any(release.version == version for release in package.releases)
+
+
+def _checksum(package: wire.RegistryPackage | None, version: str) -> bytes | None:
+    releases = package.releases if package else ()
+    return next((r.outer_checksum for r in releases if r.version == version), None)

@@ -1,0 +1,152 @@
+"""Answers of the repository that come from the upstream: bytes, and headers that tell the truth."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+
+from aiohttp.web import Response, StreamResponse
+
+from hexhub.errors import HubError, NotFound, RefusedByRule, Unavailable
+from hexhub.formats import resource_path
+from hexhub.http import blobs, responses
+from hexhub.http.call import Call
+from hexhub.repositories import SignedResource
+from hexhub.repositories.mirror import Mirror
+from hexhub.repositories.mirrored import Copy
+
+OCTETS = "application/octet-stream"
+REVALIDATE = "max-age=0, must-revalidate"
+FOR_A_MINUTE = "max-age=60"
+FOR_A_WEEK = "max-age=604800"
+FOR_AN_HOUR = "max-age=3600"
+
+
+def headers(copy: Copy, scope: str, age: str) -> dict[str, str]:
+    """What a client and the caches between may know of a copy."""
+    stale = copy.state == "stale"
+    told = {
+        "Content-Type": OCTETS,
+        "Cache-Control": f"{scope}, {REVALIDATE if stale else age}",
+        "Age": str(int(copy.age.total_seconds())),
+        "X-Cache": copy.state.upper(),
+    }
+    if stale:
+        told["Warning"] = (
+            '111 - "Revalidation Failed"' if copy.failed else '110 - "Response is Stale"'
+        )
+    return told
+
+
+async def transparent(call: Call, mirror: Mirror, path: str, scope: str) -> StreamResponse:
+    """`names`, `versions` or `packages/NAME` as the upstream signed it."""
+
+    async def find() -> Copy:
+        if path in ("names", "versions"):
+            return await mirror.listing(path)
+        return (await mirror.package(_name(path)))[0]
+
+    return await _answer(call, mirror, find, scope, FOR_A_MINUTE)
+
+
+async def shelved(call: Call, path: str, scope: str) -> StreamResponse:
+    """The same under this hub's signature, merged and filtered."""
+    shelf = call.hub.shelf
+    assert shelf is not None
+    if path in ("names", "versions"):
+        found = await shelf.list(path)
+    else:
+        with _telling(call):
+            found = await shelf.package(_name(path))
+    told = {"Content-Type": OCTETS, "Cache-Control": f"{scope}, {REVALIDATE}"}
+    if found.copy is not None:
+        told = headers(found.copy, scope, FOR_A_MINUTE)
+    return signed(call, found.signed, told)
+
+
+def signed(call: Call, resource: SignedResource, headers: dict[str, str]) -> StreamResponse:
+    """A resource of the registry, or 304."""
+    headers = headers | {"ETag": resource.etag}
+    if responses.is_fresh(call.request, resource.etag):
+        return Response(status=304, headers=headers)
+    return Response(body=resource.body, headers=headers)
+
+
+async def tarball(call: Call, mirror: Mirror, path: str, scope: str) -> StreamResponse:
+    """A tarball of the upstream, byte for byte."""
+    wanted = _archive(path)
+    # Under rules a copy on the way must not outlive a new one.
+    age = REVALIDATE if mirror.rules.rules else FOR_A_WEEK
+    with _telling(call):
+        return await _answer(
+            call, mirror, lambda: mirror.tarball(wanted.name, wanted.version), scope, age
+        )
+
+
+async def docs_archive(call: Call, mirror: Mirror, path: str, scope: str) -> StreamResponse:
+    """A docs archive of the upstream, byte for byte."""
+    wanted = _archive(path)
+    return await _answer(
+        call, mirror, lambda: mirror.docs(wanted.name, wanted.version), scope, FOR_AN_HOUR
+    )
+
+
+async def install(call: Call, mirror: Mirror, file: str) -> StreamResponse:
+    """A file below `installs/`."""
+    return await _answer(call, mirror, lambda: mirror.install(file), "public", FOR_A_MINUTE)
+
+
+async def _answer(
+    call: Call,
+    mirror: Mirror,
+    find: Callable[[], Awaitable[Copy]],
+    scope: str,
+    age: str,
+) -> StreamResponse:
+    copy = await find()
+    try:
+        return await _of(call, copy, scope, age)
+    except Unavailable as lost:
+        # Our bytes are lost or damaged: they are to be had where they came from.
+        mirror.mirrored.forget(copy.row.path)
+        try:
+            again = await find()
+        except HubError:
+            mirror.copies.put(copy.row)  # another node may have the bytes
+            raise lost from None
+        return await _of(call, again, scope, age)
+
+
+async def _of(call: Call, copy: Copy, scope: str, age: str) -> StreamResponse:
+    hub = call.hub
+    return await blobs.answer(
+        call.request,
+        hub.storage,
+        hub.small_blobs,
+        copy.row.checksum,
+        headers(copy, scope, age),
+    )
+
+
+@contextmanager
+def _telling(call: Call) -> Iterator[None]:
+    """Tell the person at the client which rule refused, by `x-hex-message`."""
+    try:
+        yield
+    except RefusedByRule as error:
+        call.message = responses.quoted_message(str(error))
+        raise
+
+
+def _name(path: str) -> str:
+    resource = resource_path.parse(path)
+    if resource is None:
+        raise NotFound
+    return resource.name
+
+
+def _archive(path: str) -> resource_path.Resource:
+    resource = resource_path.parse(path)
+    if resource is None or not resource.version:
+        raise NotFound
+    return resource

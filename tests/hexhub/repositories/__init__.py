@@ -1,0 +1,1 @@
+"""Tests of where registry resources come from."""

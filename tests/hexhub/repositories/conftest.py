@@ -1,0 +1,89 @@
+"""Two hubs: one that plays the upstream with a key of its own, one that mirrors it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from hexhub.formats import signing_key
+from tests.end_to_end.packages import tarball
+from tests.hexhub import hubs
+from tests.hexhub.hubs import Person, TestHub
+from tests.hexhub.repositories import faults
+from tests.hexhub.repositories.faults import Faults
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A mirror, its upstream, what stands between them, and a publisher at each."""
+
+    upstream: TestHub
+    between: Faults
+    hub: TestHub
+    author: Person
+    """At the upstream."""
+    mara: Person
+    """At the mirror."""
+    key_file: Path
+
+    async def publish(
+        self, name: str, version: str, files: dict[str, bytes] | None = None
+    ) -> bytes:
+        """Publish at the upstream; the bytes of the tarball."""
+        body = tarball(name, version, files or {"README.md": f"{name} {version}".encode()})
+        answer = await self.author.publish(body)
+        assert answer.status in (200, 201), answer.body
+        return body
+
+    async def get(self, path: str, **headers: str) -> hubs.Answer:
+        """Ask the mirror, as anybody."""
+        return await self.hub.nobody.get(path, **headers)
+
+
+@pytest.fixture(scope="session")
+def upstream_keys(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Files of the upstream's private and public key."""
+    folder = tmp_path_factory.mktemp("upstream_key")
+    key = rsa.generate_private_key(65537, 2048)
+    private, public = folder / "private.pem", folder / "public.pem"
+    private.write_bytes(signing_key.private_key_pem(key))
+    public.write_bytes(signing_key.public_key_pem(key))
+    return private, public
+
+
+@asynccontextmanager
+async def mirroring(folder: Path, keys: tuple[Path, Path], **settings: str) -> AsyncIterator[Pair]:
+    """A mirror with these settings; impatient, so that tests need not be patient."""
+    async with (
+        hubs.running(folder / "upstream", signing_key_file=str(keys[0])) as upstream,
+        faults.between(upstream.url) as between,
+        hubs.running(folder / "hub", **mirror_settings(between, keys) | settings) as hub,
+    ):
+        author = await upstream.user("author")
+        mara = await hub.user("mara")
+        yield Pair(upstream, between, hub, author, mara, keys[1])
+
+
+def mirror_settings(between: Faults, keys: tuple[Path, Path]) -> dict[str, str]:
+    return {
+        "upstream_enabled": "true",
+        "upstream_url": between.url,
+        "upstream_repo_url": between.url,
+        "upstream_api_url": between.url + "/api",
+        "upstream_builds_url": between.url,
+        "upstream_public_key_file": str(keys[1]),
+        "upstream_retry_delay": "1",
+        "hexhub_upstream_wait": "1000",
+    }
+
+
+@pytest.fixture
+async def pair(tmp_path: Path, upstream_keys: tuple[Path, Path]) -> AsyncIterator[Pair]:
+    """A mirror with nothing kept, and an upstream with nothing published."""
+    async with mirroring(tmp_path, upstream_keys) as running:
+        yield running
