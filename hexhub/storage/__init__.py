@@ -34,22 +34,38 @@ class Blob(Protocol):
 class Storage(Protocol):
     """Immutable objects under their own SHA-256."""
 
-    damaged: int
-    """Objects found damaged since the start."""
+    @property
+    def damaged(self) -> int:
+        """Objects found damaged and not replaced since."""
+        ...
+
+    @property
+    def behind(self) -> int:
+        """Objects that the tables point to and that this node has still to fetch."""
+        ...
 
     async def put(self, spooled: Spooled) -> None:
-        """Keep a spooled file, durably, before this returns. Raises StorageFull.
+        """Keep a spooled file, durably on a quorum, before this returns.
 
-        The file is moved; putting what is there already changes nothing.
+        The file is moved; putting what is there already changes nothing. Raises StorageFull, and
+        NoQuorum where there are several nodes.
         """
+        ...
+
+    async def keep(self, spooled: Spooled) -> None:
+        """As `put`, for what can be had again from elsewhere: one node is enough."""
         ...
 
     async def open(self, checksum: bytes) -> Blob:
         """Find an object and verify it. Raises errors.NotFound, Damaged."""
         ...
 
-    async def sweep(self, keep: Iterable[bytes], *, older_than_s: float) -> int:
-        """Delete objects that are not to be kept and not young; returns how many."""
+    async def sweep(self, keep: Iterable[bytes], *, older_than_s: float, applied: int = 0) -> int:
+        """Delete objects that are not to be kept and not young; returns how many.
+
+        `applied` is the log index at which `keep` was read: nothing is deleted while a member has
+        not come that far.
+        """
         ...
 
     async def close(self) -> None: ...

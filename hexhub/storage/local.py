@@ -68,8 +68,13 @@ class LocalStorage:
         self._verified: OrderedDict[bytes, None] = OrderedDict()
         # A sweep must not take an object between "it is here already" and its first reference.
         self._lock = threading.Lock()
-        self.damaged = 0
+        self._damaged: set[bytes] = set()
+        self.behind = 0
         folder.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def damaged(self) -> int:
+        return len(self._damaged)
 
     async def put(self, spooled: Spooled) -> None:
         try:
@@ -77,9 +82,27 @@ class LocalStorage:
         except OSError as error:
             raise full_or(error) from error
 
+    async def keep(self, spooled: Spooled) -> None:
+        await self.put(spooled)
+
+    async def renew(self, checksum: bytes, size: int) -> bool:
+        """Whether this object is here and sound; if so it is young again."""
+        return await self._run(self._renew, checksum, size)
+
+    def _renew(self, checksum: bytes, size: int) -> bool:
+        path = self._path(checksum)
+        return self._touch(path, size) and self._sound(path, checksum)
+
+    async def missing(self, checksums: Iterable[bytes]) -> list[bytes]:
+        """Which of these objects are not here."""
+        return await self._run(self._missing, list(checksums))
+
+    def _missing(self, checksums: list[bytes]) -> list[bytes]:
+        return [checksum for checksum in checksums if not self._path(checksum).exists()]
+
     def _put(self, spooled: Spooled) -> None:
         target = self._path(spooled.checksum)
-        if self._touch(target, spooled.size) and self._sound(target, spooled.checksum):
+        if self._renew(spooled.checksum, spooled.size):
             spooled.path.unlink()
             return
         made = not target.parent.exists()
@@ -90,6 +113,7 @@ class LocalStorage:
         sync_folder(target.parent)
         if made:
             sync_folder(self._folder)
+        self._damaged.discard(spooled.checksum)
 
     def _touch(self, target: Path, size: int) -> bool:
         """Whether an object is here; it counts as young again, so that no sweep takes it now."""
@@ -127,13 +151,13 @@ class LocalStorage:
     def _verify(self, path: Path, checksum: bytes) -> None:
         with path.open("rb") as file:
             if hashlib.file_digest(file, "sha256").digest() != checksum:
-                self.damaged += 1
+                self._damaged.add(checksum)
                 raise Damaged(f"{path.name} does not have its checksum any more")
         self._verified[checksum] = None
         while len(self._verified) > VERIFIED_MAX:
             self._verified.popitem(last=False)
 
-    async def sweep(self, keep: Iterable[bytes], *, older_than_s: float) -> int:
+    async def sweep(self, keep: Iterable[bytes], *, older_than_s: float, applied: int = 0) -> int:
         return await self._run(self._sweep, {name.hex() for name in keep}, older_than_s)
 
     def _sweep(self, keep: set[str], older_than_s: float) -> int:
@@ -147,6 +171,7 @@ class LocalStorage:
                 if path.stat().st_mtime < oldest:
                     path.unlink()
                     self._verified.pop(bytes.fromhex(path.name), None)
+                    self._damaged.discard(bytes.fromhex(path.name))
                     deleted += 1
         return deleted
 
