@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl
 
 import msgspec
 from aiohttp.http_exceptions import HttpProcessingError
-from aiohttp.web import BaseRequest, RequestPayloadError
+from aiohttp.web import BaseRequest, RequestKey, RequestPayloadError
 
 from hexhub.errors import (
     BadRequest,
@@ -31,6 +31,7 @@ STALL_S = 10.0
 BODY_S = 600.0
 """Longest time for a whole body, so that one byte every nine seconds does not hold a slot."""
 FORM_FIELDS_MAX = 1000
+CONTINUED = RequestKey("continued", bool)
 
 
 def kind(request: BaseRequest) -> str | None:
@@ -119,7 +120,13 @@ def expects_continue(request: BaseRequest) -> bool:
 async def send_continue(request: BaseRequest) -> None:
     """Tell a client that waits for it to send its body."""
     if expects_continue(request) and request.transport is not None:
+        request[CONTINUED] = True
         request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+
+def never_comes(request: BaseRequest) -> bool:
+    """Whether the client holds back a body because it was not told to send it."""
+    return expects_continue(request) and request.body_exists and CONTINUED not in request
 
 
 @asynccontextmanager

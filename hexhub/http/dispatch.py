@@ -93,7 +93,7 @@ class Dispatcher:
         request = call.request
         if _is_api(request):
             format = negotiation.for_error(request)
-            response = responses.error_object(request, error, format, publishing=_writes(call))
+            response = responses.error_object(request, error, format, publishing=_writes_packages(request))
         else:
             response = responses.error_text(error)
         if bodies.expects_continue(request):
@@ -114,6 +114,9 @@ class Dispatcher:
                 async for chunk in response.chunks:
                     await response.write(chunk)
             await response.write_eof()
+            if bodies.never_comes(call.request) and call.request.protocol is not None:
+                # aiohttp would wait ten seconds for it.
+                call.request.protocol.force_close()
         except ConnectionError:
             self._record(call, CLIENT_GONE, began, request_id)
             raise
@@ -168,8 +171,12 @@ def _is_api(request: BaseRequest) -> bool:
     )
 
 
-def _writes(call: Call) -> bool:
-    return call.request.method not in ("GET", "HEAD")
+def _writes_packages(request: BaseRequest) -> bool:
+    """Writes of packages, docs, owners and retirement, also before their route is known."""
+    path = request.raw_path.partition("?")[0].rstrip("/")
+    return request.method not in ("GET", "HEAD") and (
+        "/packages/" in path or path.endswith("/publish")
+    )
 
 
 def _request_id(request: BaseRequest) -> str:

@@ -175,7 +175,7 @@ class TestHub:
     async def settled(self, holds: Callable[[], bool]) -> None:
         """Wait, within reason, until something that goes on behind a request has happened."""
         async with asyncio.timeout(SETTLE_S):
-            while not holds():
+            while not holds():  # noqa: ASYNC110 - nothing tells of it
                 await asyncio.sleep(0.01)
 
     async def user(
