@@ -20,7 +20,7 @@ from hexhub import __version__, control_socket, keyring, running, sealer
 from hexhub.attempts import Attempts
 from hexhub.config import Config
 from hexhub.counters import Counters
-from hexhub.domain import users
+from hexhub.domain import objects, users
 from hexhub.domain.audit import OPERATOR
 from hexhub.errors import Invalid, Refused
 from hexhub.formats import sealed, signing_key
@@ -38,7 +38,7 @@ from hexhub.repositories.first_of import Shelf
 from hexhub.repositories.mirror import Mirror
 from hexhub.repositories.own import Own
 from hexhub.repositories.upstream import Upstream, UpstreamSettings
-from hexhub.schema import Kept, Release, schema
+from hexhub.schema import schema
 from hexhub.search import Catalogue, DocsSearch
 from hexhub.sites import api, operator as operator_face, ops, repo, web
 from hexhub.storage import Storage
@@ -281,15 +281,13 @@ async def _sweep(hub: Hub, log: structlog.typing.FilteringBoundLogger) -> None:
     """Delete objects that nothing points to, once they are a day old."""
     while True:
         await asyncio.sleep(SWEEP_EVERY_S)
+        try:
+            await hub.store.barrier()  # a node that is cut off does not know what is pointed to
+        except ClusterError:
+            continue
         with hub.store.view() as view:
-            keep = {
-                checksum
-                for release in view.scan(Release)
-                for checksum in (release.outer_checksum, release.docs_checksum)
-                if checksum is not None
-            }
-            keep |= {row.checksum for row in view.scan(Kept)}
-        deleted = await hub.storage.sweep(keep, older_than_s=SWEEP_GRACE_S)
+            keep, applied = set(objects.pointed_to(view)), view.applied
+        deleted = await hub.storage.sweep(keep, older_than_s=SWEEP_GRACE_S, applied=applied)
         if deleted:
             log.info("swept objects that nothing points to", deleted=deleted)
 
