@@ -17,11 +17,18 @@ from pathlib import Path
 
 from cluster import Record, Transaction
 from hexhub import app, config
-from hexhub.domain import candidates, users
-from hexhub.domain.audit import OPERATOR
 from hexhub.formats import tarball
 from hexhub.hub import Hub
-from hexhub.schema import PUBLIC, Owner, Package, PackageMeta, Release, Requirement
+from hexhub.schema import (
+    PUBLIC,
+    Email,
+    Owner,
+    Package,
+    PackageMeta,
+    Release,
+    Requirement,
+    User,
+)
 from tests.end_to_end import packages
 
 SEED = 20_261_125
@@ -112,18 +119,18 @@ def _put_all(tx: Transaction, batch: list[Record]) -> None:
 async def fill(hub: Hub, package_count: int, release_count: int) -> None:
     """Put a registry of this size into a hub."""
     data = packages.tarball("bench", "1.0.0", {"lib/bench.ex": b"defmodule Bench do\nend\n"})
-    candidate = candidates.check(tarball.read(data), PUBLIC)
+    read = tarball.read(data)
 
     async def chunks() -> AsyncIterator[bytes]:
         yield data
 
     async with hub.spool.take(chunks(), 1 << 20) as spooled:
         await hub.storage.put(spooled)
-    await hub.store.transact(
-        users.create, OPERATOR, "bench", "bench@example.org", None, START, verified=True
-    )
+    email = Email(address="bench@example.org", verified=True, primary=True)
+    owner = User(username="bench", emails=(email,), created_at=START, updated_at=START)
+    await hub.store.transact(_put_all, [owner])
     batch: list[Record] = []
-    for row in rows(package_count, release_count, candidate.outer_checksum, len(data)):
+    for row in rows(package_count, release_count, read.outer_checksum, len(data)):
         batch.append(row)
         if len(batch) == BATCH:
             await hub.store.transact(_put_all, batch)
