@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 import msgspec
 
 from cluster import Transaction, View
-from hexhub.domain import audit, audited, packages, permissions, rules
+from hexhub.domain import audit, audited, mails, packages, permissions, rules, upstream_names
 from hexhub.domain.actors import Actor
 from hexhub.domain.audit import Origin
 from hexhub.domain.candidates import Candidate
@@ -33,6 +33,21 @@ MESSAGE_LENGTH_MIN, MESSAGE_LENGTH_MAX = 3, 140
 
 class AlreadyPublished(Invalid):
     """This exact release, byte for byte, is already here (design: consistency, repeated publish)."""
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamSays:
+    """What the upstream says about a publish.
+
+    `clash`: whether it has the name, `none`, `exists` or `unchecked`. `lacks`: names among the
+    requirements that it does not have.
+    """
+
+    clash: str = "none"
+    lacks: frozenset[str] = frozenset()
+
+
+NOTHING = UpstreamSays()
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +90,15 @@ def check_publish(
     replace: bool,
     dependency_check: str,
     now: datetime,
+    upstream: UpstreamSays = NOTHING,
 ) -> None:
     """Whether this may be published now. Raises Invalid, Forbidden, NotFound."""
     permissions.require_owner(view, origin.actor, repository, candidate.name, "maintainer")
     package = view.get(Package, repository, candidate.name)
     if package is None:
         rules.check({"name": rules.package_name(candidate.name)})
-    _check_dependencies(view, repository, candidate, dependency_check)
+        upstream_names.check_new(view, repository, candidate.name, upstream.clash)
+    _check_dependencies(view, repository, candidate, dependency_check, upstream.lacks)
     earlier = view.get(Release, repository, candidate.name, candidate.version)
     if package is not None and earlier is not None:
         _check_replace(package, earlier, candidate, replace, now)
@@ -95,14 +112,19 @@ def publish(
     replace: bool,
     dependency_check: str,
     now: datetime,
+    upstream: UpstreamSays = NOTHING,
 ) -> Published:
     """Add or replace a release, and its package if this is the first."""
-    check_publish(tx, origin, repository, candidate, replace, dependency_check, now)
+    check_publish(tx, origin, repository, candidate, replace, dependency_check, now, upstream)
     actor = origin.actor
     package = tx.get(Package, repository, candidate.name)
     if package is None:
         package = Package(
-            repository=repository, name=candidate.name, created_at=now, updated_at=now
+            repository=repository,
+            name=candidate.name,
+            clash=upstream.clash,
+            created_at=now,
+            updated_at=now,
         )
         if repository == PUBLIC:
             assert actor.name is not None
@@ -115,7 +137,19 @@ def publish(
     audit.record(
         tx, origin, "release.publish", audited.release(package, release), now, package=package
     )
+    _tell_owners(tx, package, release, now)
     return Published(package, release, replaced=earlier is not None)
+
+
+def _tell_owners(tx: Transaction, package: Package, release: Release, now: datetime) -> None:
+    owners = [owner.username for owner in tx.scan(Owner, package.repository, package.name)]
+    values = {
+        "package": package.name,
+        "version": release.version,
+        "publisher": release.publisher or "",
+        "organization": "" if package.repository == PUBLIC else package.repository,
+    }
+    mails.queue_for_users(tx, owners, "release_published", values, now)
 
 
 def _release(
@@ -168,12 +202,16 @@ def _in_window(package: Package, release: Release, now: datetime) -> bool:
 
 
 def _check_dependencies(
-    view: View, repository: str, candidate: Candidate, dependency_check: str
+    view: View,
+    repository: str,
+    candidate: Candidate,
+    dependency_check: str,
+    lacks: frozenset[str],
 ) -> None:
     missing = {
         requirement.package: (f'package does not exist in repository "{requirement.repository}"')
         for requirement in candidate.requirements
-        if _must_be_here(view, requirement, dependency_check)
+        if _must_be_here(view, requirement, dependency_check, lacks)
         and (requirement.repository, requirement.package) != (repository, candidate.name)
         and view.get(Package, requirement.repository, requirement.package) is None
     }
@@ -181,10 +219,14 @@ def _check_dependencies(
         raise Invalid({"requirements": missing})
 
 
-def _must_be_here(view: View, requirement: Requirement, dependency_check: str) -> bool:
+def _must_be_here(
+    view: View, requirement: Requirement, dependency_check: str, lacks: frozenset[str]
+) -> bool:
     """`upstream` leaves public names to the upstream; an organization's are always ours."""
     if dependency_check == "own":
         return True
+    if dependency_check == "upstream" and requirement.repository == PUBLIC:
+        return requirement.package in lacks
     return dependency_check == "upstream" and (
         view.get(Organization, requirement.repository) is not None
     )

@@ -260,6 +260,19 @@ class Mirror:
             return "unchecked"
         return "exists" if name in entries else "none"
 
+    async def lacks(self, names: set[str]) -> frozenset[str]:
+        """Those of some names that the upstream does not have; none when nobody can say."""
+        if not names:
+            return frozenset()
+        try:
+            async with asyncio.timeout(self.upstream.settings.wait_s):
+                _, entries = await self.entries("names")
+        except (TimeoutError, HubError):
+            return frozenset()
+        with self._store.view() as view:
+            hidden = upstream_names.withheld_among(view, names)
+        return frozenset(name for name in names if name not in entries or name in hidden)
+
     async def check_names(self) -> None:
         """Compare every name of ours with the upstream's, and tell of new clashes."""
         with self._store.view() as view:

@@ -18,6 +18,7 @@ from hexhub.formats import tarball
 from hexhub.http import bodies, otp, responses
 from hexhub.http.call import Call
 from hexhub.http.routes import Routes
+from hexhub.schema import PUBLIC, Package
 from hexhub.sites.api import access, render
 from hexhub.sites.api.packages import cache
 from hexhub.sites.api.pipeline import api, known_package, repository
@@ -140,6 +141,7 @@ async def _publish(call: Call, spooled: Spooled, candidate: Candidate) -> Stream
         call.parameter("replace") in (None, True, "true"),
         hub.dependency_check,
         call.now,
+        await _upstream_says(call, candidate),
     )
     try:
         with hub.store.view() as view:
@@ -160,6 +162,27 @@ async def _publish(call: Call, spooled: Spooled, candidate: Candidate) -> Stream
         location=None
         if published.replaced
         else f"/api/packages/{release.package}/releases/{release.version}",
+    )
+
+
+async def _upstream_says(call: Call, candidate: Candidate) -> releases.UpstreamSays:
+    """Whether the name is free there, and what the requirements lack (design §7, §10)."""
+    hub, mirror = call.hub, call.hub.mirror
+    if mirror is None:
+        return releases.NOTHING
+    with hub.store.view() as view:
+        new = view.get(Package, repository(call), candidate.name) is None
+        asked = {
+            requirement.package
+            for requirement in candidate.requirements
+            if requirement.repository == PUBLIC
+            and view.get(Package, PUBLIC, requirement.package) is None
+        }
+    if not new and not asked:
+        return releases.NOTHING
+    return releases.UpstreamSays(
+        await mirror.clash(candidate.name) if new else "none",
+        await mirror.lacks(asked) if hub.dependency_check == "upstream" else frozenset(),
     )
 
 
