@@ -18,7 +18,7 @@ from aiohttp.web import ServerRunner, SockSite, UnixSite
 from cluster import ClusterError, Node, NodeSettings, Store
 from hexhub import __version__, control_socket, keyring, running, sealer
 from hexhub.attempts import Attempts
-from hexhub.config import Config
+from hexhub.config import Config, check_listening
 from hexhub.counters import Counters
 from hexhub.domain import objects, users
 from hexhub.domain.audit import OPERATOR
@@ -27,7 +27,7 @@ from hexhub.formats import sealed, signing_key
 from hexhub.formats.access_token import TokenKey
 from hexhub.http.dispatch import Dispatcher
 from hexhub.http.metrics import Metrics
-from hexhub.http.routes import Router
+from hexhub.http.routes import ByHost, Router
 from hexhub.http.server import BACKLOG, HttpServer, bind
 from hexhub.hub import Hub, client_lines, utc_now
 from hexhub.mail import Sender
@@ -40,7 +40,7 @@ from hexhub.repositories.own import Own
 from hexhub.repositories.upstream import Upstream, UpstreamSettings
 from hexhub.schema import schema
 from hexhub.search import Catalogue, DocsSearch
-from hexhub.sites import api, operator as operator_face, ops, repo, web
+from hexhub.sites import api, hexdocs, operator as operator_face, ops, repo, web
 from hexhub.storage import Storage
 from hexhub.storage.local import LocalStorage
 from hexhub.storage.memory import SmallBlobs
@@ -54,17 +54,21 @@ FIRST_RUN_GOOD_FOR = timedelta(hours=24)
 UNPACKING_THREADS = 2
 
 
-def router(metrics: Metrics) -> Router:
-    """Every route of the public face."""
-    return Router(
+def router(metrics: Metrics, docs_host: str | None = None) -> Router:
+    """Every route of the public face; documentation perhaps on a host of its own."""
+    face = Router(
         [
             *ops.routes.under(""),
             *ops.metrics_routes(metrics).under(""),
             *web.routes(),
+            *hexdocs.routes(web.recognise),
             *api.routes(),
             *repo.all_routes(),
         ]
     )
+    if docs_host is None:
+        return face
+    return ByHost(face, {docs_host.lower(): hexdocs.host_router(web.recognise)})
 
 
 @asynccontextmanager
@@ -208,6 +212,7 @@ async def _first_administrator(config: Config, hub: Hub) -> None:
 
 async def serve(config: Config, log: structlog.typing.FilteringBoundLogger) -> None:
     """Run a node until SIGTERM or SIGINT, then drain for up to 30 s."""
+    check_listening(config)
     _check_port(config)
     sock = bind(config.host, config.port)
     async with AsyncExitStack() as stack:
@@ -229,7 +234,8 @@ async def serve(config: Config, log: structlog.typing.FilteringBoundLogger) -> N
         hub = await stack.enter_async_context(open_hub(config))
         metrics = Metrics()
         public = ServerRunner(
-            HttpServer(Dispatcher(hub, router(metrics), metrics, log)), shutdown_timeout=DRAIN_S
+            HttpServer(Dispatcher(hub, router(metrics, config.docs_host), metrics, log)),
+            shutdown_timeout=DRAIN_S,
         )
         operator = ServerRunner(
             HttpServer(Dispatcher(hub, Router(operator_face.routes()), metrics, log)),

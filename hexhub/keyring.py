@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from cluster import Store
-from hexhub.config import DEFAULT, Config
+from hexhub.config import Config
 from hexhub.domain import settings
 from hexhub.errors import Malformed, Refused
 from hexhub.formats import sealed, signing_key
@@ -26,8 +26,7 @@ def root_secret(config: Config) -> bytes:
     """
     if config.secret_key_base is not None:
         return config.secret_key_base.reveal().encode()
-    in_checkout = config.sources.get("DATA_DIR", DEFAULT) == DEFAULT
-    path = (config.checkout / "data" if in_checkout else config.data_dir) / "secret"
+    path = config.secret_file
     try:
         return _existing(path)
     except FileNotFoundError:

@@ -8,7 +8,7 @@ import click
 
 from hexhub import __version__
 from hexhub.cli.node import Options, as_json, show, table
-from hexhub.config import describe
+from hexhub.config import check_listening, describe
 from hexhub.errors import Refused
 
 
@@ -68,6 +68,14 @@ def config_show(options: Options, as_json: bool) -> None:
     settings = describe(options.config)
     rows = [(setting.name, setting.value, setting.source) for setting in settings]
     show([asdict(s) for s in settings], as_json, table(rows, ("NAME", "VALUE", "SOURCE")))
+
+
+@config.command("check")
+@click.pass_obj
+def config_check(options: Options) -> None:
+    """Whether a node would start with these settings; exit code 1 and the reason when not."""
+    check_listening(options.config)
+    click.echo("the settings are good")
 
 
 @click.command()

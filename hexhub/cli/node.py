@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import os
-import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,7 +17,7 @@ from hexhub import control_socket, running
 from hexhub.config import DEFAULT, Config, find_checkout, load
 
 TIMEOUT_S = 30.0
-EXIT_CODES = {401: 4, 403: 4, 404: 3, 422: 5, 503: 6, 504: 6}
+EXIT_CODES = {401: 4, 403: 4, 404: 3, 409: 5, 422: 5, 503: 6, 504: 6}
 
 
 class Failed(Exception):
@@ -49,7 +47,7 @@ class Options:
         The flag or the environment, or NODE_NAME, else the only node that runs from this checkout.
         """
         sources = self.config.sources
-        told = any(sources.get(name, DEFAULT) != DEFAULT for name in ("DATA_DIR", "NODE_NAME"))
+        told = any(sources.get(name, DEFAULT) != DEFAULT for name in ("data_dir", "node_name"))
         if told:
             return self.config.data_dir
         nodes = running.nodes(self.config.checkout)
@@ -67,43 +65,24 @@ class Options:
         *,
         query: Mapping[str, str] | None = None,
         body: Mapping[str, object] | None = None,
+        timeout_s: float = TIMEOUT_S,
     ) -> Any:
         """Ask the node; what its JSON says. Raises Failed."""
         if query:
             path += "?" + urlencode(query)
-        with control_socket.short_path(self.node_dir) as socket_path:
-            connection = _Connection(socket_path)
-            try:
-                headers = {"Content-Type": "application/json"} if body is not None else {}
-                payload = json.dumps(body).encode() if body is not None else None
-                connection.request(method, path, payload, headers)
-                response = connection.getresponse()
-                status, data = response.status, response.read()
-            except OSError as error:
-                raise Failed(
-                    f"no node answers in {self.node_dir} ({error.strerror or error}); "
-                    "start one with ./scripts/cluster.sh start",
-                    6,
-                ) from None
-            finally:
-                connection.close()
-        value = json.loads(data) if data else None
+        try:
+            status, value = control_socket.ask(
+                self.node_dir, method, path, body, timeout_s=timeout_s
+            )
+        except OSError as error:
+            raise Failed(
+                f"no node answers in {self.node_dir} ({error.strerror or error}); "
+                "start one with ./scripts/cluster.sh start",
+                6,
+            ) from None
         if status >= 400:
             raise Failed(_problem(value, status), EXIT_CODES.get(status, 1))
         return value
-
-
-class _Connection(http.client.HTTPConnection):
-    """HTTP over a unix socket."""
-
-    def __init__(self, path: str) -> None:
-        super().__init__("localhost", timeout=TIMEOUT_S)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(TIMEOUT_S)
-        self.sock.connect(self._path)
 
 
 def segment(text: str) -> str:

@@ -1,6 +1,6 @@
 """Every setting of a node: where it may be written, what it may be, what holds (design §10)."""
 
-from hexhub.config.loading import DEFAULT, Setting, describe, find_checkout, load
+from hexhub.config.loading import DEFAULT, Setting, check_listening, describe, find_checkout, load
 from hexhub.config.settings import Config
 from hexhub.config.values import STARS, Network, Secret
 
@@ -11,6 +11,7 @@ __all__ = [
     "Network",
     "Secret",
     "Setting",
+    "check_listening",
     "describe",
     "find_checkout",
     "load",

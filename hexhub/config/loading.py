@@ -100,6 +100,17 @@ def _check(config: Config) -> None:
     _check_version(config)
 
 
+def check_listening(config: Config) -> None:
+    """Raises Refused when secrets would cross the network in clear and nobody said that they may."""
+    behind_something = config.tls_cert is not None or bool(config.behind_proxy)
+    if not (config.on_loopback or behind_something or config.plain_http):
+        raise Refused(
+            f"HEXHUB_HOST={config.host} can be reached from other machines, and keys and passwords "
+            "would cross the network in clear: set TLS_CERT and TLS_KEY, or BEHIND_PROXY to the "
+            "address of the proxy that speaks TLS, or HEXHUB_PLAIN_HTTP=true to do it all the same"
+        )
+
+
 def _check_test_mode(config: Config) -> None:
     if not config.on_loopback:
         raise Refused(f"HEX_TEST_MODE works only on loopback, and HEXHUB_HOST is {config.host}")

@@ -124,6 +124,12 @@ class Config:
     behind_proxy: tuple[Network, ...] = _setting(
         v.networks, (), "Addresses or networks whose X-Forwarded-* headers are believed"
     )
+    plain_http: bool = _setting(
+        v.boolean,
+        False,
+        "Listen on a public address with neither TLS_CERT nor BEHIND_PROXY",
+        bare=False,
+    )
     tls_cert: Path | None = _setting(v.path, None, "Certificate chain (PEM) to serve TLS with")
     tls_key: Path | None = _setting(v.path, None, "Private key (PEM) of TLS_CERT")
     workers: int = _setting(v.number(1, 64), 1, "Processes that accept connections")
@@ -182,6 +188,42 @@ class Config:
     aws_s3_port: int | None = _setting(v.port, None, "S3 port", shown="the scheme's")
     aws_s3_scheme: Literal["http", "https"] = _setting(v.url_scheme, "https", "S3 scheme")
     aws_s3_path_style: bool = _setting(v.boolean, False, "Put the bucket in the path, not the host")
+
+    s3_encryption: Literal["none", "AES256", "aws:kms"] = _setting(
+        v.exactly("none", "AES256", "aws:kms"),
+        "none",
+        "Encryption that S3 is asked for; none: the bucket's own",
+        bare=False,
+    )
+    s3_kms_key: str | None = _setting(
+        v.text, None, "Key id for aws:kms", shown="the account's", bare=False
+    )
+    s3_cache_size: int = _setting(
+        v.number(1 << 20, 999_999_999_999),
+        10 << 30,
+        "Local copies that STORAGE_TYPE=hybrid keeps, in STORAGE_PATH",
+        unit="bytes",
+        bare=False,
+    )
+
+    # Backups
+    backup_dir: Path | None = _setting(
+        v.path, None, "Directory of scheduled backups", shown="none are made", bare=False
+    )
+    backup_every: int = _setting(
+        v.number(1, 8760), 24, "Time between scheduled backups", unit="hours", bare=False
+    )
+    backup_keep: int = _setting(
+        v.number(1, 1000), 7, "Scheduled backups that are kept", unit="files", bare=False
+    )
+    backup_passphrase: Secret | None = _setting(
+        v.secret(12),
+        None,
+        "Wraps the secrets in scheduled backups",
+        shown="they hold none",
+        bare=False,
+        secret=True,
+    )
 
     # The cluster
     clustering_enabled: bool = _setting(

@@ -94,6 +94,18 @@ def choice(*words: str) -> Callable[[str], str]:
     return parse
 
 
+def exactly(*words: str) -> Callable[[str], str]:
+    """One of `words`, whose case matters to others; any case is taken."""
+    by_lower = {word.lower(): word for word in words}
+
+    def parse(value: str) -> str:
+        if value.lower() not in by_lower:
+            raise ValueError(f"must be one of {', '.join(words)}{suggestion(value, words)}")
+        return by_lower[value.lower()]
+
+    return parse
+
+
 def path(value: str) -> Path:
     """A path; a relative one is taken from the checkout when it is loaded."""
     if value.startswith("~"):

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given, strategies as st
 
-from hexhub.config import STARS, Config, Secret, describe, find_checkout, load
+from hexhub import keyring
+from hexhub.config import STARS, Config, Secret, check_listening, describe, find_checkout, load
 from hexhub.errors import Refused
 
 CHECKOUT = Path("/checkout")
@@ -452,3 +453,19 @@ def test_importing_the_settings_brings_no_library_along() -> None:
     )
     loaded = {name.split(".")[0] for name in json.loads(done.stdout)}
     assert loaded.isdisjoint({"aiohttp", "asyncio", "click", "cryptography", "lmdb", "tomllib"})
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.7", "hub.example.com"])
+def test_a_public_address_needs_tls_or_a_proxy_or_a_word(host: str) -> None:
+    with pytest.raises(Refused, match="HEXHUB_PLAIN_HTTP=true"):
+        check_listening(configured({"HEXHUB_HOST": host}))
+    for told in ({"BEHIND_PROXY": "10.0.0.0/8"}, {"HEXHUB_PLAIN_HTTP": "true"}):
+        check_listening(configured({"HEXHUB_HOST": host, **told}))
+    check_listening(configured({"HEXHUB_HOST": "127.0.0.1"}))
+
+
+def test_the_secret_is_kept_where_the_data_is_when_that_was_chosen(tmp_path: Path) -> None:
+    chosen = configured({"DATA_DIR": str(tmp_path / "data")}, checkout=tmp_path / "checkout")
+    keyring.root_secret(chosen)
+    assert (tmp_path / "data/secret").is_file()
+    assert not (tmp_path / "checkout").exists()
