@@ -8,7 +8,7 @@ A known path with another verb is no route: 404, never 405.
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 from urllib.parse import unquote_to_bytes
@@ -126,6 +126,23 @@ class Router:
         """The route for a path, and its parameters; HEAD is a GET."""
         method = "GET" if method == "HEAD" else method
         return _find(self._root, request, method, segments, 0, [])
+
+
+class ByHost(Router):
+    """A router with others in its place for requests to certain hosts."""
+
+    def __init__(self, router: Router, others: Mapping[str, Router]) -> None:
+        super().__init__(router.routes)
+        self._others = others
+
+    def find(
+        self, request: BaseRequest, method: str, segments: list[str]
+    ) -> tuple[Route, dict[str, str]] | None:
+        """The route for a path on the host that the request names."""
+        other = self._others.get(request.headers.get("Host", "").lower())
+        if other is not None:
+            return other.find(request, method, segments)
+        return super().find(request, method, segments)
 
 
 def _find(

@@ -152,6 +152,7 @@ class TestHub:
     """A running hub."""
 
     __test__ = False
+    minute = timedelta(minutes=1)
 
     def __init__(
         self,
@@ -225,6 +226,10 @@ class TestHub:
         )
         return Person(self, name, secret)
 
+    async def disable(self, name: str) -> None:
+        """Switch an account off, as the operator does."""
+        await self.hub.store.transact(users.disable, OPERATOR, name, self.hub.now())
+
     def basic(self, name: str, password: str) -> Person:
         """Someone who signs each request with a password."""
         encoded = base64.b64encode(f"{name}:{password}".encode()).decode()
@@ -262,7 +267,9 @@ async def running(folder: Path, **settings: str) -> AsyncIterator[TestHub]:
     faults: list[str] = []
     log = structlog.wrap_logger(structlog.PrintLogger(), processors=[_noting(faults)])
     async with app.open_hub(loaded, now=clock) as hub:
-        runner = ServerRunner(HttpServer(Dispatcher(hub, app.router(metrics), metrics, log)))
+        runner = ServerRunner(
+            HttpServer(Dispatcher(hub, app.router(metrics, loaded.docs_host), metrics, log))
+        )
         await runner.setup()
         site = TCPSite(runner, "127.0.0.1", 0)
         await site.start()

@@ -18,7 +18,6 @@ from hexhub.sites.web import pages
 FILES = {
     "hub.css": "text/css; charset=utf-8",
     "hub.js": "text/javascript; charset=utf-8",
-    "docs.js": "text/javascript; charset=utf-8",
     "favicon.svg": "image/svg+xml",
 }
 FOR_EVER = "public, max-age=31536000, immutable"
