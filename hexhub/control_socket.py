@@ -1,12 +1,16 @@
-"""Where the operator's socket is, and how a path too long for a socket is reached."""
+"""The operator's socket: where it is, how a path too long for one is reached, asking over it."""
 
 from __future__ import annotations
 
+import http.client
+import json
 import os
+import socket
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 NAME = "admin.sock"
 PATH_LENGTH_MAX = 100
@@ -31,3 +35,55 @@ def short_path(data_dir: Path, *, fresh: bool = False) -> Iterator[str]:
 def remove(data_dir: Path) -> None:
     """Take the socket away."""
     (data_dir / NAME).unlink(missing_ok=True)
+
+
+def ask(
+    data_dir: Path,
+    method: str,
+    path: str,
+    body: Mapping[str, object] | None = None,
+    *,
+    timeout_s: float = 30.0,
+) -> tuple[int, Any]:
+    """Ask the node of this directory: the status, and what its JSON says. OSError when none answers."""
+    payload = json.dumps(body).encode() if body is not None else None
+    status, data = exchange(
+        data_dir, method, path, payload, content_type="application/json", timeout_s=timeout_s
+    )
+    return status, json.loads(data) if data else None
+
+
+def exchange(
+    data_dir: Path,
+    method: str,
+    path: str,
+    payload: bytes | None = None,
+    *,
+    content_type: str = "application/octet-stream",
+    timeout_s: float = 30.0,
+) -> tuple[int, bytes]:
+    """Ask the node of this directory with bytes for bytes. OSError when none answers."""
+    with short_path(data_dir) as socket_path:
+        connection = _Connection(socket_path, timeout_s)
+        try:
+            headers = {"Content-Type": content_type} if payload is not None else {}
+            connection.request(method, path, payload, headers)
+            response = connection.getresponse()
+            return response.status, response.read()
+        except http.client.HTTPException as error:
+            raise ConnectionError(f"no answer: {error!r}") from error
+        finally:
+            connection.close()
+
+
+class _Connection(http.client.HTTPConnection):
+    """HTTP over a unix socket."""
+
+    def __init__(self, path: str, timeout_s: float) -> None:
+        super().__init__("localhost", timeout=timeout_s)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)

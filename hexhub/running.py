@@ -21,7 +21,8 @@ _MOST_BYTES = 1 << 16
 class Running:
     """A node that runs from this checkout, as it announced itself.
 
-    `host` and `port` are where it listens, `url` is its public base.
+    `host` and `port` are where it listens, `url` is its public base, and `cluster_host` and
+    `cluster_port` are where other members reach it; 0: nowhere.
     """
 
     name: str
@@ -30,6 +31,8 @@ class Running:
     port: int
     url: str
     data_dir: str
+    cluster_host: str = ""
+    cluster_port: int = 0
 
 
 class Announcement:

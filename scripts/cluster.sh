@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Start, stop and see nodes that run from this checkout.
+# Start, stop and see nodes that run from this checkout, and have them join and leave clusters.
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
 . "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
@@ -13,6 +13,13 @@ usage: ./scripts/cluster.sh COMMAND
                    its hexhub.pid and hexhub.log are in its data directory
   stop             stop the node called NODE_NAME
   stop --all       stop every node that runs from this checkout
+  join NAME@HOST[:CLUSTER_PORT] [--force --discard NODE_NAME]
+                   join the cluster of that node: the node of NODE_NAME or PORT,
+                   with neither every node of this checkout that is not yet a
+                   member there, one by one. A node that holds anything a person
+                   made is refused, unless --force --discard names it: its own
+                   data is then gone
+  leave            the node of NODE_NAME or PORT leaves its cluster
   status [--json]  show the nodes that run from this checkout;
                    exit code 0: all healthy, 1: one is not, 3: none runs
   help             this text
@@ -39,6 +46,14 @@ nodes() {
 
 command=${1:-help}
 [ $# -eq 0 ] || shift
+if [ "$command" = join ]; then
+  case "$#:${2:-}:${3:-}" in
+    1::) ;;
+    4:--force:--discard) ;;
+    *) wrong_usage "join takes NAME@HOST[:CLUSTER_PORT], and perhaps --force --discard NODE_NAME" ;;
+  esac
+  nodes join "$@"
+fi
 [ $# -le 1 ] || wrong_usage "one option at most"
 case "$command ${1:-}" in
   "start ")
@@ -50,8 +65,9 @@ case "$command ${1:-}" in
     nodes start
     ;;
   "stop " | "stop --all") nodes stop ${1+"$1"} ;;
+  "leave ") nodes leave ;;
   "status " | "status --json") nodes status ${1+"$1"} ;;
   "help " | "--help " | "-h ") usage ;;
-  "start "* | "stop "* | "status "* | "help "*) wrong_usage "$command has no option $1" ;;
+  "start "* | "stop "* | "leave "* | "status "* | "help "*) wrong_usage "$command has no option $1" ;;
   *) wrong_usage "there is no command $command" ;;
 esac

@@ -1,4 +1,4 @@
-"""What cluster.sh does with nodes once there is a Python: start in the background, stop, show.
+"""What cluster.sh does with nodes once there is a Python: start in the background, stop, show, join.
 
 Exit codes: 0 done, 1 failed or not healthy, 2 usage, 3 (status) no node runs, 130 interrupted.
 """
@@ -15,8 +15,10 @@ import sys
 import time
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
-from hexhub.config import Config, load
+from hexhub import control_socket
+from hexhub.config import DEFAULT, Config, load
 from hexhub.errors import Refused
 from hexhub.running import Running, Watch, nodes, watch
 
@@ -26,6 +28,8 @@ START_S = 60.0
 STOP_S = 35.0
 POLL_S = 0.02
 PROBE_S = 5.0
+JOIN_S = 300.0
+"""A node that joins first copies what the cluster holds."""
 SHOWN_LINES = 40
 
 
@@ -43,10 +47,14 @@ def main(arguments: list[str]) -> int:
                 return status(as_json=False)
             case ["status", "--json"]:
                 return status(as_json=True)
+            case ["join", target]:
+                return join(load(os.environ, checkout=ROOT), target, discard=None)
+            case ["join", target, "--force", "--discard", name]:
+                return join(load(os.environ, checkout=ROOT), target, discard=name)
+            case ["leave"]:
+                return leave(load(os.environ, checkout=ROOT))
             case _:
-                return _error(
-                    "start, stop [--all] or status [--json]; call it by cluster.sh", code=2
-                )
+                return _error("call it by cluster.sh, and see cluster.sh help", code=2)
     except Refused as refused:
         return _error(str(refused))
     except OSError as error:
@@ -194,17 +202,38 @@ def _ended(seen: Watch, deadline: float) -> int:
 
 def status(*, as_json: bool) -> int:
     """Show every node of this checkout with its health."""
-    found = [(node, _health(node)) for node in nodes(ROOT)]
+    found = [(node, _health(node), _cluster(node)) for node in nodes(ROOT)]
     if as_json:
-        print(json.dumps([asdict(node) | {"health": health} for node, health in found], indent=2))
+        shown = [cluster | asdict(node) | {"health": health} for node, health, cluster in found]
+        print(json.dumps(shown, indent=2))
     elif not found:
         print("no node runs from this checkout")
     else:
-        for node, health in found:
-            print(f"{node.name:<16} {health:<14} {node.url}  pid {node.pid}  {node.data_dir}")
+        for node, health, cluster in found:
+            print(
+                f"{node.name:<16} {health:<14} {_part(cluster):<24} {node.url}  "
+                f"pid {node.pid}  {node.data_dir}"
+            )
     if not found:
         return 3
-    return 0 if all(health == "healthy" for _, health in found) else 1
+    return 0 if all(health == "healthy" for _, health, _ in found) else 1
+
+
+def _part(cluster: dict[str, Any]) -> str:
+    """A node's part in its cluster, in a few words."""
+    members = cluster.get("members")
+    if not members:
+        return "-"
+    return f"{cluster.get('role')} of {len(members)} member{'s' if len(members) > 1 else ''}"
+
+
+def _cluster(node: Running) -> dict[str, Any]:
+    """What the node says of its cluster, as `/api/cluster/status`; nothing when it does not."""
+    try:
+        _, value = control_socket.ask(Path(node.data_dir), "GET", "/cluster", timeout_s=PROBE_S)
+    except (OSError, ValueError):
+        return {}
+    return value if isinstance(value, dict) and "members" in value else {}
 
 
 def _health(node: Running) -> str:
@@ -226,6 +255,83 @@ def _answer(node: Running, path: str) -> int | None:
         return None
     finally:
         connection.close()
+
+
+# join, leave
+
+
+def join(config: Config, target: str, *, discard: str | None) -> int:
+    """Have nodes of this checkout join the cluster of `target`, one by one.
+
+    The node of NODE_NAME or PORT; with neither, every one that is not yet a member there.
+    """
+    chosen, told = _chosen(config)
+    if not chosen:
+        return _error("no such node runs from this checkout" if told else NOBODY)
+    wanted = target.partition("@")[0]
+    if not told:
+        chosen = [node for node in chosen if node.name != wanted]
+    worst = 0
+    for node in chosen:
+        if wanted in _members(node):
+            print(f"{node.name} is a member of the cluster of {wanted}")
+        else:
+            body = {"target": target, "discard": discard}
+            worst = max(worst, _do(node, "/cluster/join", body, f"joined {wanted}"))
+    return worst
+
+
+def leave(config: Config) -> int:
+    """Have the node of NODE_NAME or PORT leave its cluster."""
+    chosen, told = _chosen(config)
+    if not told and len(chosen) > 1:
+        return _error("several nodes run here: say which by NODE_NAME", code=2)
+    if not chosen:
+        return _error("no such node runs from this checkout" if told else NOBODY)
+    return max(_do(node, "/cluster/leave", {}, "left its cluster") for node in chosen)
+
+
+def _said(value: Any) -> str:
+    if not isinstance(value, dict):
+        return ""
+    errors = value.get("errors")
+    if isinstance(errors, dict):
+        return "; ".join(f"{field} {text}" for field, text in errors.items())
+    return str(value.get("message", ""))
+
+
+NOBODY = "no node runs from this checkout: start one first"
+
+
+def _chosen(config: Config) -> tuple[list[Running], bool]:
+    """The nodes that the environment names, and whether it names any: else all of this checkout."""
+    named = {name for name, source in config.sources.items() if source != DEFAULT}
+    wanted = [
+        node
+        for node in nodes(ROOT)
+        if ("node_name" not in named or node.name == config.node_name)
+        and ("port" not in named or node.port == config.port)
+        and ("data_dir" not in named or Path(node.data_dir) == config.data_dir)
+    ]
+    return wanted, bool(named & {"node_name", "port", "data_dir"})
+
+
+def _members(node: Running) -> list[str]:
+    """The names of the members of a node's cluster, other than itself."""
+    members = _cluster(node).get("members", [])
+    return [member["name"] for member in members if member["name"] != node.name]
+
+
+def _do(node: Running, path: str, body: dict[str, Any], done: str) -> int:
+    """Ask a node to do something; say what came of it."""
+    try:
+        code, value = control_socket.ask(Path(node.data_dir), "POST", path, body, timeout_s=JOIN_S)
+    except (OSError, ValueError) as error:
+        return _error(f"{node.name} does not answer: {error}")
+    if code >= 400:
+        return _error(f"{node.name}: {_said(value) or code}")
+    print(f"{node.name} {done}")
+    return 0
 
 
 if __name__ == "__main__":

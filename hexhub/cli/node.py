@@ -70,19 +70,37 @@ class Options:
         """Ask the node; what its JSON says. Raises Failed."""
         if query:
             path += "?" + urlencode(query)
-        try:
+        with self._answering():
             status, value = control_socket.ask(
                 self.node_dir, method, path, body, timeout_s=timeout_s
             )
+        if status >= 400:
+            raise Failed(_problem(value, status), EXIT_CODES.get(status, 1))
+        return value
+
+
+    def exchange(
+        self, method: str, path: str, query: Mapping[str, str], payload: bytes | None = None
+    ) -> bytes:
+        """Ask the node with bytes for bytes. Raises Failed."""
+        with self._answering():
+            status, data = control_socket.exchange(
+                self.node_dir, method, f"{path}?{urlencode(query)}", payload
+            )
+        if status >= 400:
+            raise Failed(_problem(json.loads(data), status), EXIT_CODES.get(status, 1))
+        return data
+
+    @contextmanager
+    def _answering(self) -> Iterator[None]:
+        try:
+            yield
         except OSError as error:
             raise Failed(
                 f"no node answers in {self.node_dir} ({error.strerror or error}); "
                 "start one with ./scripts/cluster.sh start",
                 6,
             ) from None
-        if status >= 400:
-            raise Failed(_problem(value, status), EXIT_CODES.get(status, 1))
-        return value
 
 
 def segment(text: str) -> str:

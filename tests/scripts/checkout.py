@@ -2,7 +2,8 @@
 
 The stand-in is the real Python except that `-m venv` makes a directory with the stand-in in it,
 `-m pip install` notes that it was called and puts a stand-in for `hexhub` there, and `-m pytest`
-prints its arguments. The stand-in for `hexhub serve` announces itself and answers health checks.
+prints its arguments. The stand-in for `hexhub serve` announces itself, answers health checks, says
+on its socket that it has the members FAKE_MEMBERS, and notes in `asked` what it is told there.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ esac
 """
 
 HEXHUB = f"""#!{sys.executable}
-import os, signal, sys
+import json, os, signal, socketserver, sys, threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 root = Path(__file__).resolve().parents[2]
@@ -68,11 +69,31 @@ class Health(BaseHTTPRequestHandler):
     def log_message(self, *_):
         print('{{"event": "request"}}')
 
+members = [dict(name=name) for name in os.environ.get("FAKE_MEMBERS", "").split()]
+
+class Control(Health):
+    def do_GET(self):
+        self.say(200, dict(node=config.node_name, role="follower", members=members))
+    def do_POST(self):
+        asked = self.rfile.read(int(self.headers["Content-Length"])).decode()
+        with (config.data_dir / "asked").open("a") as file:
+            print(self.path, asked, file=file)
+        refused = "FAKE_REFUSES" in os.environ
+        self.say(409 if refused else 200, dict(message="it is not blank") if refused else dict())
+    def say(self, status, value):
+        self.send_response(status)
+        self.end_headers()
+        self.wfile.write(json.dumps(value).encode())
+
 server = HTTPServer((config.host, config.port), Health)
 print("HexHub greets", flush=True)
 config.data_dir.mkdir(parents=True, exist_ok=True)
 (config.data_dir / "first-run").write_text("http://link\\n")
 signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])  # until it can withdraw
+os.chdir(config.data_dir)
+Path("admin.sock").unlink(missing_ok=True)
+control = socketserver.UnixStreamServer("admin.sock", Control)
+threading.Thread(target=control.serve_forever, daemon=True).start()
 announcement = announce(root, Running(
     config.node_name, os.getpid(), config.host, config.port, config.url, str(config.data_dir)))
 
@@ -95,7 +116,7 @@ class Checkout:
         self.bin = root / "bin"
         shutil.copytree(SOURCE / "scripts", self.root / "scripts")
         (self.root / "hexhub").mkdir()
-        for name in ("__init__.py", "errors.py", "running.py"):
+        for name in ("__init__.py", "control_socket.py", "errors.py", "running.py"):
             shutil.copy(SOURCE / "hexhub" / name, self.root / "hexhub")
         shutil.copytree(SOURCE / "hexhub" / "config", self.root / "hexhub" / "config")
         shutil.copy(SOURCE / "pyproject.toml", self.root)

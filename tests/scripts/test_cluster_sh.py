@@ -200,8 +200,93 @@ def test_signals_reach_a_node_in_the_foreground(checkout: Checkout) -> None:
         assert node.returncode == 0
 
 
+def _asked(checkout: Checkout, name: str) -> list[tuple[str, dict[str, object]]]:
+    """What the stand-in of that name was told over its socket."""
+    file = checkout.root / "data" / name / "asked"
+    lines = file.read_text().splitlines() if file.exists() else []
+    return [(path, json.loads(body)) for path, body in (line.split(" ", 1) for line in lines)]
+
+
+def _start(checkout: Checkout, name: str, **environ: str) -> None:
+    port = str(free_port())
+    code, _, errors = checkout.run(
+        "cluster.sh", "start", "--detach", NODE_NAME=name, PORT=port, **environ
+    )
+    assert code == 0, errors
+
+
+@pytest.fixture
+def bare(checkout: Checkout) -> Checkout:
+    """Neither PORT nor NODE_NAME given."""
+    del checkout.environ["PORT"]
+    return checkout
+
+
+def test_join_without_a_name_asks_every_node_that_is_not_yet_a_member(bare: Checkout) -> None:
+    _start(bare, "a", FAKE_MEMBERS="a d")
+    _start(bare, "b", FAKE_MEMBERS="b")
+    _start(bare, "c", FAKE_MEMBERS="c")
+    _start(bare, "d", FAKE_MEMBERS="a d")
+    code, output, errors = bare.run("cluster.sh", "join", "a@127.0.0.1:5000")
+    assert (code, errors) == (0, "")
+    assert output.splitlines() == ["b joined a", "c joined a", "d is a member of the cluster of a"]
+    told = ("/cluster/join", {"target": "a@127.0.0.1:5000", "discard": None})
+    assert (_asked(bare, "a"), _asked(bare, "d")) == ([], [])
+    assert _asked(bare, "b") == _asked(bare, "c") == [told]
+
+
+@pytest.mark.parametrize("by", ["NODE_NAME", "PORT"])
+def test_join_with_a_name_or_a_port_asks_that_node(bare: Checkout, by: str) -> None:
+    _start(bare, "b")
+    _start(bare, "c")
+    (_, port), _ = (
+        (node["name"], node["port"])
+        for node in json.loads(bare.run("cluster.sh", "status", "--json")[1])
+    )
+    given = {"NODE_NAME": "b", "PORT": str(port)}
+    code, output, _ = bare.run("cluster.sh", "join", "a@10.0.0.1", **{by: given[by]})
+    assert (code, output) == (0, "b joined a\n")
+    assert _asked(bare, "c") == []
+
+
+def test_a_refused_join_says_why_and_force_names_what_is_discarded(bare: Checkout) -> None:
+    _start(bare, "b", FAKE_REFUSES="1")
+    assert bare.run("cluster.sh", "join", "a@h") == (1, "", "error: b: it is not blank\n")
+    bare.run("cluster.sh", "join", "a@h", "--force", "--discard", "b")
+    assert _asked(bare, "b")[1] == ("/cluster/join", {"target": "a@h", "discard": "b"})
+
+
+def test_leave_asks_the_one_that_is_meant(bare: Checkout) -> None:
+    assert bare.run("cluster.sh", "leave")[0] == 1
+    _start(bare, "b")
+    assert bare.run("cluster.sh", "leave") == (0, "b left its cluster\n", "")
+    _start(bare, "c")
+    code, _, errors = bare.run("cluster.sh", "leave")
+    assert (code, errors) == (2, "error: several nodes run here: say which by NODE_NAME\n")
+    assert bare.run("cluster.sh", "leave", NODE_NAME="c")[:2] == (0, "c left its cluster\n")
+    assert [path for path, _ in _asked(bare, "b")] == ["/cluster/leave"]
+
+
+def test_status_shows_each_nodes_part_in_its_cluster(bare: Checkout) -> None:
+    _start(bare, "b", FAKE_MEMBERS="a b c")
+    assert "follower of 3 members" in bare.run("cluster.sh", "status")[1]
+    (shown,) = json.loads(bare.run("cluster.sh", "status", "--json")[1])
+    assert (shown["node"], shown["health"], len(shown["members"])) == ("b", "healthy", 3)
+
+
 @pytest.mark.parametrize(
-    "arguments", [["dance"], ["start", "--fast"], ["stop", "-9"], ["status", "--json", "x"]]
+    "arguments",
+    [
+        ["dance"],
+        ["start", "--fast"],
+        ["stop", "-9"],
+        ["status", "--json", "x"],
+        ["join"],
+        ["join", "a@h", "--force"],
+        ["join", "a@h", "--discard", "b", "--force"],
+        ["join", "a@h", "b@h"],
+        ["leave", "now"],
+    ],
 )
 def test_wrong_usage_exits_with_2_and_the_usage(checkout: Checkout, arguments: list[str]) -> None:
     code, output, errors = checkout.run("cluster.sh", *arguments)
@@ -213,5 +298,5 @@ def test_help_lists_the_commands(checkout: Checkout) -> None:
     code, output, _ = checkout.run("cluster.sh", "help")
     assert code == 0
     assert checkout.run("cluster.sh") == (0, output, "")
-    for command in ("start --detach", "stop --all", "status [--json]"):
+    for command in ("start --detach", "stop --all", "join NAME@HOST", "status [--json]"):
         assert command in output
