@@ -6,18 +6,31 @@ from collections.abc import Iterator
 
 from hexhub.http.routes import Route
 from hexhub.sites.web import (
+    addresses,
+    api_keys,
     assets,
+    authorize,
     badges,
     catalogue,
+    dashboard,
+    device,
     diff,
     feeds,
     first_run,
     front,
+    help,
+    login,
     package,
     pages,
     passwords,
+    people,
+    security,
+    setup,
     theme,
 )
+from hexhub.sites.web.visitors import recognise
+
+__all__ = ["recognise", "routes"]
 
 PAGES = (
     front,
@@ -30,12 +43,22 @@ PAGES = (
     diff,
     badges,
     feeds,
+    login,
+    dashboard,
+    addresses,
+    api_keys,
+    security,
+    device,
+    authorize,
+    setup,
+    help,
 )
 
 
 def routes() -> Iterator[Route]:
     """Every page. Those whose path means something else to a client answer only browsers."""
-    for each in (catalogue, package):
+    for each in (catalogue, package, people):
         yield from each.contested.under("", when=pages.wants_page)
     for page in PAGES:
         yield from page.routes.under("")
+    yield from passwords.reset_routes.under("")
