@@ -10,7 +10,7 @@ import sys
 
 import click
 
-from hexhub.cli import accounts, audit, inspect, node
+from hexhub.cli import accounts, audit, gen_config, health, inspect, mirror, node, rules
 from hexhub.errors import Refused
 
 
@@ -22,7 +22,15 @@ def hexhub(context: click.Context, data_dir: str | None, config_file: str | None
     context.obj = node.Options(data_dir, config_file)
 
 
-for command in (*inspect.COMMANDS, *accounts.COMMANDS, *audit.COMMANDS):
+for command in (
+    *inspect.COMMANDS,
+    *accounts.COMMANDS,
+    *audit.COMMANDS,
+    *mirror.COMMANDS,
+    *rules.COMMANDS,
+    *gen_config.COMMANDS,
+    *health.COMMANDS,
+):
     hexhub.add_command(command)
 
 
