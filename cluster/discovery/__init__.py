@@ -78,11 +78,14 @@ class Several:
             await way.close()
 
 
-def parse(text: str, default_port: int | None) -> Peer:
-    """`name@host[:port]`, an IPv6 address in brackets. Raises ValueError, whose text says why.
+def parse(text: str, default_port: int) -> Peer:
+    """`name@host[:port]`, an IPv6 address in brackets. Raises ValueError, whose text says why."""
+    name, host, port = split(text)
+    return Peer(name, host, default_port if port is None else port)
 
-    `default_port` None: a port must be there.
-    """
+
+def split(text: str) -> tuple[str, str, int | None]:
+    """The parts of `name@host[:port]`; None where there is no port. Raises ValueError."""
     name, at, address = text.partition("@")
     match = _ADDRESS.fullmatch(address)
     if not at or not is_name(name) or match is None:
@@ -92,12 +95,10 @@ def parse(text: str, default_port: int | None) -> Peer:
         host, digits = address, None
     if not is_host(host):
         raise ValueError(f"the host in {text!r} is no host name and no address")
-    if digits is None and default_port is None:
-        raise ValueError(f"{text!r} has no port")
-    port = default_port or 0 if digits is None else int(digits)
-    if not 1 <= port <= 65535:
+    port = None if digits is None else int(digits)
+    if port is not None and not 1 <= port <= 65535:
         raise ValueError(f"the port in {text!r} is not a number from 1 to 65535")
-    return Peer(name, host.lower(), port)
+    return name, host.lower(), port
 
 
 def is_name(text: str) -> bool:

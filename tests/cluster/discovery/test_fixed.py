@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, strategies as st
 
-from cluster.discovery import Fixed, Peer, Several, is_loopback, parse
+from cluster.discovery import Fixed, Peer, Several, is_loopback, parse, split
 
 
 @pytest.mark.parametrize(
@@ -47,9 +47,9 @@ def test_an_address_that_is_none_is_refused_with_words(text: str) -> None:
         parse(text, 5000)
 
 
-def test_without_a_default_the_port_must_be_there() -> None:
-    with pytest.raises(ValueError, match="has no port"):
-        parse("hub1@host", None)
+def test_whether_a_port_was_written_can_be_told() -> None:
+    assert split("hub1@host") == ("hub1", "host", None)
+    assert split("hub1@host:5000") == ("hub1", "host", 5000)
 
 
 @given(st.text(max_size=80))
@@ -58,7 +58,7 @@ def test_whatever_is_written_is_an_address_or_refused(text: str) -> None:
         peer = parse(text, 5000)
     except ValueError:
         return
-    assert parse(str(peer), None) == peer
+    assert parse(str(peer), 1) == peer
 
 
 def test_what_stays_on_the_machine_is_known() -> None:
