@@ -53,7 +53,3 @@ class Attempts:
         self._failures.move_to_end((limit, who))
         if len(self._failures) > GUESSERS_MAX:
             self._failures.popitem(last=False)
-
-    def forgive(self, limit: Limit, who: str) -> None:
-        """Forget the failures of a guesser who was right in the end."""
-        self._failures.pop((limit, who), None)

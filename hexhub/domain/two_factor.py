@@ -8,7 +8,7 @@ from datetime import datetime
 import msgspec
 
 from cluster import Transaction, View
-from hexhub.domain import audit, audited, users
+from hexhub.domain import audit, audited, mails, users
 from hexhub.domain.audit import Origin
 from hexhub.errors import Invalid, NotFound
 from hexhub.schema import TwoFactor
@@ -50,6 +50,7 @@ def confirm(
         raise NotFound
     tx.put(msgspec.structs.replace(row, confirmed=True, recovery_hashes=recovery_hashes))
     audit.record(tx, origin, "security.update", audited.user(users.find(tx, username)), now)
+    _tell(tx, username, "two_factor_enabled", now)
 
 
 def rotate(
@@ -66,6 +67,7 @@ def rotate(
     tx.put(msgspec.structs.replace(row, recovery_hashes=recovery_hashes))
     user = audited.user(users.find(tx, username))
     audit.record(tx, origin, "security.rotate_recovery_codes", user, now)
+    _tell(tx, username, "recovery_codes_rotated", now)
 
 
 def turn_off(tx: Transaction, origin: Origin, username: str, now: datetime) -> None:
@@ -74,6 +76,11 @@ def turn_off(tx: Transaction, origin: Origin, username: str, now: datetime) -> N
     if row is not None:
         tx.delete(row)
         audit.record(tx, origin, "security.update", audited.user(users.find(tx, username)), now)
+        _tell(tx, username, "two_factor_disabled", now)
+
+
+def _tell(tx: Transaction, username: str, template: str, now: datetime) -> None:
+    mails.queue_for_users(tx, [username], template, {"username": username}, now)
 
 
 def use_recovery_code(tx: Transaction, username: str, code_hash: str) -> bool:

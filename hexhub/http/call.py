@@ -11,8 +11,10 @@ from aiohttp.web import BaseRequest
 
 from hexhub.domain.actors import NOBODY, Actor
 from hexhub.domain.audit import Origin
+from hexhub.schema import Session
 
 if TYPE_CHECKING:
+    from hexhub.http.hot_path import HotAnswers, Ticket
     from hexhub.http.routes import Route
     from hexhub.hub import Hub
 
@@ -37,6 +39,13 @@ class Call:
     actor: Actor = NOBODY
     headers: dict[str, str] = field(default_factory=dict)
     """Headers for the answer, whatever it will be."""
+    session: Session | None = None
+    """The browser's session, on pages."""
+    visitor: str | None = None
+    """A secret that only this browser has, which its forms are bound to."""
+    hot: HotAnswers | None = None
+    ticket: Ticket | None = None
+    """Set by a handler whose answer may be sent again without it."""
     message: str | None = None
     """What Hex should print, by `x-hex-message`."""
 

@@ -70,6 +70,12 @@ def matches(call: Call, factor: TwoFactor, code: str) -> bool:
     return False
 
 
+def recovery_hash(hub: Hub, typed: str) -> str:
+    """How a recovery code is known in the tables; blanks, dashes and case do not matter."""
+    plain = "".join(char for char in typed.lower() if char.isalnum())
+    return hub.secret_hash(f"recovery {plain}")
+
+
 def secret_of(hub: Hub, factor: TwoFactor) -> str:
     """The base32 secret of a second factor."""
     return sealed.unwrap(hub.sealing_key, PURPOSE, factor.secret).decode()

@@ -6,7 +6,7 @@ from aiohttp.web import StreamResponse
 
 from hexhub.domain import organizations, rules, users
 from hexhub.errors import Forbidden, NotFound
-from hexhub.http import responses
+from hexhub.http import account_mails, responses
 from hexhub.http.call import Call
 from hexhub.http.routes import Routes
 from hexhub.schema import Organization
@@ -34,9 +34,11 @@ async def create(call: Call) -> StreamResponse:
         _address(call),
         hashed,
         call.now,
-        verified=True,
+        verified=not hub.confirm_addresses,
         full_name=str(full_name) if full_name else None,
     )
+    if hub.confirm_addresses and user.primary is not None:
+        await account_mails.verify_address(call, user.username, user.primary.address)
     return responses.resource(
         call,
         render.user_full(hub, user),
@@ -77,6 +79,13 @@ async def me(call: Call) -> StreamResponse:
 async def show(call: Call) -> StreamResponse:
     """A user by name or public address, or an organization by name."""
     return _show(call)
+
+
+@routes.post("/users/{who}/reset", allow=access.OPEN)
+async def reset(call: Call) -> StreamResponse:
+    """Mail a link to set a new password. The answer does not tell whether there is such a user."""
+    await account_mails.reset_password(call, call.path["who"])
+    return responses.empty()
 
 
 @routes.get("/users/{who}/test", allow=access.ACCOUNT)

@@ -1,0 +1,61 @@
+"""The pipelines of pages with forms: who must be signed in, and whose form this is."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+from aiohttp.web import StreamResponse
+
+from hexhub.domain import sessions
+from hexhub.errors import NotFound
+from hexhub.http.call import Call
+from hexhub.http.routes import Access, Handler
+from hexhub.schema import Session, User
+from hexhub.sites.web import pages, visitors
+
+PERSON = Access("who is signed in", credentials=True)
+CONFIRMED = Access("who is signed in and gave the password lately", credentials=True)
+ANYONE = pages.ANYONE
+
+
+async def forms(call: Call, handler: Handler) -> StreamResponse:
+    """Send strangers to sign in, ask for the password where it was given too long ago, check forms."""
+
+    async def checked(call: Call) -> StreamResponse:
+        allow, sent = call.route.allow, call.request.method not in ("GET", "HEAD")
+        if sent:
+            visitors.check_form(call)
+        else:
+            visitors.greet(call)
+        if allow.credentials and call.session is None:
+            return _to("/login", call, sent)
+        if allow is CONFIRMED and not sessions.confirmed(signed_in(call)[1], call.now):
+            return _to("/login/confirm", call, sent)
+        return await handler(call)
+
+    return await pages.web(call, checked)
+
+
+def _to(page: str, call: Call, sent: bool) -> StreamResponse:
+    """Go to a page that leads back here; what a form had sent is not kept."""
+    here = call.request.raw_path.partition("?")[0] if sent else call.request.raw_path
+    return pages.redirect(f"{page}?return={quote(visitors.local_path(here), safe='/')}")
+
+
+def signed_in(call: Call) -> tuple[User, Session]:
+    """Who is signed in. Raises NotFound for nobody."""
+    if call.actor.user is None or call.session is None:
+        raise NotFound
+    return call.actor.user, call.session
+
+
+def text(call: Call, name: str) -> str:
+    """A field of a form, without blanks around it."""
+    value = call.body.get(name)
+    return value.strip() if isinstance(value, str) else ""
+
+
+def secret(call: Call, name: str) -> str:
+    """A field of a form that holds a password: as it was typed."""
+    value = call.body.get(name)
+    return value if isinstance(value, str) else ""
