@@ -10,7 +10,7 @@ import sys
 
 import click
 
-from hexhub.cli import accounts, audit, gen_config, health, inspect, mirror, node, rules
+from hexhub.cli import accounts, audit, bundle, gen_config, health, inspect, node, rules
 from hexhub.errors import Refused
 
 
@@ -26,7 +26,7 @@ for command in (
     *inspect.COMMANDS,
     *accounts.COMMANDS,
     *audit.COMMANDS,
-    *mirror.COMMANDS,
+    *bundle.COMMANDS,
     *rules.COMMANDS,
     *gen_config.COMMANDS,
     *health.COMMANDS,

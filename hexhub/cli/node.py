@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -77,7 +78,6 @@ class Options:
         if status >= 400:
             raise Failed(_problem(value, status), EXIT_CODES.get(status, 1))
         return value
-
 
     def exchange(
         self, method: str, path: str, query: Mapping[str, str], payload: bytes | None = None

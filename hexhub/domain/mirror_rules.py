@@ -12,8 +12,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase, translate
+from typing import Any
 
 from cluster import Transaction, View
+from hexhub.domain import audit
+from hexhub.domain.audit import Origin
 from hexhub.errors import Invalid, Malformed, NotFound
 from hexhub.formats import registry as wire
 from hexhub.formats.registry_values import (
@@ -255,15 +258,21 @@ def _least(value: object) -> str:
     return str(value)
 
 
-def add(tx: Transaction, rule: Rule) -> Rule:
+def add(tx: Transaction, origin: Origin, rule: Rule) -> Rule:
     """Switch a rule on; one of the same id is replaced."""
     tx.put(rule)
+    audit.record(tx, origin, "rule.add", _told(rule), rule.created_at)
     return rule
 
 
-def remove(tx: Transaction, id: str) -> None:
+def remove(tx: Transaction, origin: Origin, id: str, now: datetime) -> None:
     """Switch a rule off. Raises NotFound."""
     rule = tx.get(Rule, PUBLIC, id)
     if rule is None:
         raise NotFound(f"no rule {id}")
     tx.delete(rule)
+    audit.record(tx, origin, "rule.remove", _told(rule), now)
+
+
+def _told(rule: Rule) -> dict[str, Any]:
+    return {"rule": rule.id, "repository": rule.repository, "value": rule.value}

@@ -14,7 +14,8 @@ from fnmatch import fnmatchcase, translate
 import msgspec
 
 from cluster import Transaction, View
-from hexhub.domain import rules
+from hexhub.domain import audit, rules
+from hexhub.domain.audit import Origin
 from hexhub.errors import Invalid, NotFound
 from hexhub.schema import PUBLIC, AllowedName, Organization, Package, ReservedName
 
@@ -81,7 +82,9 @@ def note(tx: Transaction, repository: str, name: str, clash: str) -> None:
         tx.put(msgspec.structs.replace(package, clash=clash))
 
 
-def allow(tx: Transaction, repository: str, name: str, wins: str, now: datetime) -> AllowedName:
+def allow(
+    tx: Transaction, origin: Origin, repository: str, name: str, wins: str, now: datetime
+) -> AllowedName:
     """Let a name be published in a repository although the upstream has it."""
     rules.check(
         {
@@ -93,29 +96,37 @@ def allow(tx: Transaction, repository: str, name: str, wins: str, now: datetime)
         raise NotFound(f"no repository {repository}")
     row = AllowedName(name=name, repository=repository, wins=wins, created_at=now)
     tx.put(row)
+    _record(tx, origin, "name.allow", now, name=name, repository=repository, wins=wins)
     return row
 
 
-def disallow(tx: Transaction, repository: str, name: str) -> None:
+def disallow(tx: Transaction, origin: Origin, repository: str, name: str, now: datetime) -> None:
     """Take that word back. Raises NotFound."""
     row = tx.get(AllowedName, name, repository)
     if row is None:
         raise NotFound(f"{repository}/{name} was not allowed")
     tx.delete(row)
+    _record(tx, origin, "name.disallow", now, name=name, repository=repository)
 
 
-def reserve(tx: Transaction, pattern: object, now: datetime) -> ReservedName:
+def reserve(tx: Transaction, origin: Origin, pattern: object, now: datetime) -> ReservedName:
     """Never ask the upstream for names that match a pattern such as `acme_*`."""
     if not isinstance(pattern, str) or not PATTERN.fullmatch(pattern) or not pattern.strip("*"):
         raise Invalid({"pattern": "must be a name in lower case, with * for any characters"})
     row = ReservedName(pattern=pattern, created_at=now)
     tx.put(row)
+    _record(tx, origin, "name.reserve", now, pattern=pattern)
     return row
 
 
-def release(tx: Transaction, pattern: str) -> None:
+def release(tx: Transaction, origin: Origin, pattern: str, now: datetime) -> None:
     """Take a reservation back. Raises NotFound."""
     row = tx.get(ReservedName, pattern)
     if row is None:
         raise NotFound(f"{pattern} is not reserved")
     tx.delete(row)
+    _record(tx, origin, "name.release", now, pattern=pattern)
+
+
+def _record(tx: Transaction, origin: Origin, action: str, now: datetime, **what: str) -> None:
+    audit.record(tx, origin, action, dict(what), now)

@@ -38,6 +38,15 @@ async def get(mirror: Mirror, file: str) -> Copy:
     name = file.removesuffix(".signed")
     if name in OLD_LISTS or name in NEW_LISTS:
         return await _list(mirror, name, file)
+    return await mirror.mirrored.get(f"installs/{file}", await kind(mirror, file))
+
+
+async def kind(mirror: Mirror, file: str) -> Kind:
+    """How a file below `installs/` is checked and kept. Raises NotFound."""
+    name = file.removesuffix(".signed")
+    if name in OLD_LISTS or name in NEW_LISTS:
+        rows, signature = _list_kinds(name)
+        return rows if name == file else signature
     match = BUILD.fullmatch(file)
     if match is None:
         raise NotFound
@@ -51,14 +60,20 @@ async def get(mirror: Mirror, file: str) -> Copy:
             raise UpstreamWrong(f"{path}: its checksum is not the one of the list")
 
     site: Site = "builds" if match["otp"] else "repo"
-    kind = Kind(site=site, size_max=BUILD_SIZE_MAX, verify=verify, fresh=None)
-    return await mirror.mirrored.get(f"installs/{file}", kind)
+    return Kind(site=site, size_max=BUILD_SIZE_MAX, verify=verify, fresh=None)
+
+
+def _list_kinds(name: str) -> tuple[Kind, Kind]:
+    """Those of a list and of its signature."""
+    site: Site = "builds" if name in NEW_LISTS else "repo"
+    return (
+        Kind(site=site, size_max=LIST_SIZE_MAX, verify=_verify_list, fresh=HOUR, stale=HOUR),
+        Kind(site=site, size_max=LIST_SIZE_MAX, verify=_verify_signature, fresh=HOUR),
+    )
 
 
 async def _list(mirror: Mirror, name: str, wanted: str) -> Copy:
-    site: Site = "builds" if name in NEW_LISTS else "repo"
-    rows = Kind(site=site, size_max=LIST_SIZE_MAX, verify=_verify_list, fresh=HOUR, stale=HOUR)
-    signature = Kind(site=site, size_max=LIST_SIZE_MAX, verify=_verify_signature, fresh=HOUR)
+    rows, signature = _list_kinds(name)
     listed = await mirror.mirrored.get(f"installs/{name}", rows)
     # One half that is newer than the other would not verify at the client.
     signed = await mirror.mirrored.get(

@@ -21,7 +21,7 @@ from cluster import Change, ClusterError, Record
 from hexhub.domain import kept, mirror_rules, upstream_names
 from hexhub.domain.mirror_rules import RuleSet
 from hexhub.errors import HubError, NotFound, RefusedByRule, UpstreamWrong
-from hexhub.formats import docs_archive, registry as wire, registry_chunks
+from hexhub.formats import docs_archive, registry as wire, registry_chunks, resource_path
 from hexhub.formats.resource_path import NAME_MAX
 from hexhub.repositories import installs, verification
 from hexhub.repositories.copies import Copies
@@ -248,6 +248,26 @@ class Mirror:
                 if isinstance(name := package.get("name"), str)
                 and not upstream_names.withheld(view, name)
             ]
+
+    async def kind_of(self, path: str) -> Kind:
+        """How a path of the mirror is checked and kept. Raises NotFound for one that is none."""
+        if path.startswith("installs/"):
+            return await installs.kind(self, path.removeprefix("installs/"))
+        resource = resource_path.parse(path)
+        if resource is None:
+            raise NotFound(f"{path} is no path of a repository")
+        kinds = {
+            "names": self.list_kind,
+            "versions": self.list_kind,
+            "packages": self.package_kind,
+            "tarballs": self.tarball_kind,
+            "docs": self.docs_kind,
+        }
+        if resource.kind not in kinds:
+            raise NotFound(f"{path} is not mirrored")
+        if resource.name:
+            self.require_askable(resource.name)
+        return kinds[resource.kind]
 
     # The guard
 

@@ -194,7 +194,9 @@ class Mirrored:
         assert row is not None
         return row
 
-    async def _keep(self, path: str, fetched: Fetched, old: Kept | None) -> Kept:
+    async def _keep(
+        self, path: str, fetched: Fetched, old: Kept | None, at: datetime | None = None
+    ) -> Kept:
         spooled = fetched.spooled
         if old is not None and (old.checksum, old.etag) == (spooled.checksum, fetched.etag):
             return old
@@ -204,18 +206,26 @@ class Mirrored:
             size=spooled.size,
             upstream=self._upstream.settings.urls["repo"],
             etag=fetched.etag,
-            fetched_at=self._now(),
+            fetched_at=at or self._now(),
         )
         await self._storage.put(spooled)
         self._copies.put(row)
         return row
 
-    async def bring(self, path: str, kind: Kind, fetched: Fetched) -> Kept:
-        """Keep a file that came by another way, after the same checks. Raises UpstreamWrong."""
+    async def bring(
+        self, path: str, kind: Kind, fetched: Fetched, vouched_at: datetime
+    ) -> tuple[Kept, bool]:
+        """Keep a file that came by another way, after the same checks; whether it is new here.
+
+        `vouched_at` is when the upstream gave it. Raises UpstreamWrong.
+        """
         old = self._copies.get(path)
+        if old is not None and old.checksum == fetched.spooled.checksum:
+            return old, False
         await kind.verify(path, fetched, old)
         self._absent.pop(path, None)
-        return await self._keep(path, fetched, old)
+        self._checked.pop(path, None)
+        return await self._keep(path, fetched, None, min(vouched_at, self._now())), True
 
     def forget(self, path: str) -> None:
         """Drop a copy and what is remembered of its path."""

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -69,7 +70,7 @@ async def mirroring(folder: Path, keys: tuple[Path, Path], **settings: str) -> A
         yield Pair(upstream, between, hub, author, mara, keys[1])
 
 
-def mirror_settings(between: Faults, keys: tuple[Path, Path]) -> dict[str, str]:
+def mirror_settings(between: Faults, keys: tuple[Path, Path]) -> dict[str, Any]:
     return {
         "upstream_enabled": "true",
         "upstream_url": between.url,

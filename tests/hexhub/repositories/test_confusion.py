@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from hexhub.domain import upstream_names
+from hexhub.domain.audit import OPERATOR
 from hexhub.domain.upstream_names import CLASH
 from hexhub.formats import registry as wire
 from tests.hexhub.packages import Requirement, package
@@ -17,12 +18,12 @@ from tests.hexhub.repositories.test_shelf import read
 
 async def _allow(pair: Pair, repository: str, name: str, wins: str = "own") -> None:
     hub = pair.hub.hub
-    await hub.store.transact(upstream_names.allow, repository, name, wins, hub.now())
+    await hub.store.transact(upstream_names.allow, OPERATOR, repository, name, wins, hub.now())
 
 
 async def _reserve(pair: Pair, pattern: str) -> None:
     hub = pair.hub.hub
-    await hub.store.transact(upstream_names.reserve, pattern, hub.now())
+    await hub.store.transact(upstream_names.reserve, OPERATOR, pattern, hub.now())
 
 
 def _asked_for(pair: Pair, name: str) -> list[str]:
