@@ -18,8 +18,8 @@ from cluster import command, snapshots as copies
 from cluster.disk import DATA, Log, State, check_structure
 from cluster.errors import Damaged, DataInUse
 from cluster.files import copy_file, remove_tree, replace_file, sync_directory
+from cluster.guard import REGULAR
 from cluster.journal import NO_OP, Identity, Journal
-from cluster.raft import REGULAR
 from cluster.snapshots import Meta, Snapshots
 
 log = logging.getLogger(__name__)
@@ -72,8 +72,7 @@ def reconcile(directory: Path, name: str, *, map_size: int, room: Callable[[int]
             _agree(journal, state, meta, directory)
             journal.commit_floor = state.applied[0]
             journal.prove_writable()
-            cluster = journal.identity.cluster
-            snapshots = Snapshots(directory / SNAPSHOTS, state, cluster, room=room)
+            snapshots = Snapshots(directory / SNAPSHOTS, state, journal, room=room)
         except BaseException:
             state.close()
             raise
@@ -132,6 +131,8 @@ def _identity(name: str) -> Identity:
 def _agree(journal: Journal, state: State, meta: Meta | None, directory: Path) -> None:
     if meta is not None and meta.cluster != journal.identity.cluster:
         raise Damaged(f"the snapshot in {directory} was taken in another cluster")
+    if meta is not None:
+        _finish_taking_over(journal, state, meta, directory)
     base = journal.first_index + 1
     if state.applied == (0, 0) and base == FIRST[1][1]:
         state.mark(*FIRST[1][1:])
@@ -151,6 +152,22 @@ def _agree(journal: Journal, state: State, meta: Meta | None, directory: Path) -
     for entry, _, _ in journal[applied + 1 - journal.first_index :]:
         if entry[:1] == REGULAR:
             command.decode(entry[1:])  # a word this code does not know stops it here, not later
+
+
+def _finish_taking_over(journal: Journal, state: State, meta: Meta, directory: Path) -> None:
+    """Go on where a member was cut off that took over the snapshot of another."""
+    if journal.term_at(meta.index) == meta.term or meta.index <= journal.first_index:
+        return
+    if state.applied[0] < meta.index:
+        log.warning("rows at %d: from the snapshot at %d", state.applied[0], meta.index)
+        state.install(copies.verified(directory / SNAPSHOTS, meta))
+    if state.applied == (meta.index, meta.term):
+        log.warning("the journal begins anew behind the snapshot at %d", meta.index)
+        journal.clear()
+        journal.add(*meta.before)
+        journal.add(*meta.last)
+        journal.rebase(meta.index, meta.members)
+        journal.sync()
 
 
 def _reinstall(

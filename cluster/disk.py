@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -23,6 +23,10 @@ STATE_SPACES = tuple(space.name.lower() for space in Space)
 JOURNAL_SPACES = ("entries", "meta")
 
 _FULL = ("No space left", "File too large", "Disk quota exceeded")
+
+
+class Retired(Exception):
+    """Another environment has taken the place of this one."""
 
 
 class Environment:
@@ -70,13 +74,15 @@ class Environment:
         self._lock = threading.Lock()
         self._gate = threading.Condition(self._lock)
         self._views = self._copies = 0
-        self._growing = False
+        self._growing = self._retired = False
 
     def view(self) -> lmdb.Transaction[bytes]:
-        """A read transaction that ends soon; give it back with `leave`."""
+        """A read transaction that ends soon; give it back with `leave`. Retired after `retire`."""
         with self._lock:
             while self._growing:
                 self._gate.wait()
+            if self._retired:
+                raise Retired
             self._views += 1
         try:
             return self._env.begin()
@@ -91,7 +97,7 @@ class Environment:
     def _left(self) -> None:
         with self._lock:
             self._views -= 1
-            if self._growing:
+            if self._growing or self._retired:
                 self._gate.notify_all()
 
     @contextmanager
@@ -147,6 +153,14 @@ class Environment:
             self._env.sync(True)
 
     def close(self) -> None:
+        self._env.close()
+
+    def retire(self) -> None:
+        """Let nobody begin to look, wait for those who do, and close."""
+        with self._gate:
+            self._retired = True
+            while self._views or self._copies:
+                self._gate.wait()
         self._env.close()
 
     def _pages(self) -> int:
@@ -230,6 +244,19 @@ class _Writing:
                     yield item
 
 
+class Generation:
+    """Rows that are ready to take the place of others."""
+
+    def __init__(self, env: Environment) -> None:
+        self.env = env
+        with env.reading() as txn:
+            self.applied = machine.applied(_Writing(txn, env))
+
+    def discard(self) -> None:
+        self.env.close()
+        remove_tree(self.env.path)
+
+
 class State:
     """The rows and the applied index: `state/<generation>/`, the one that `CURRENT` names.
 
@@ -240,6 +267,7 @@ class State:
     def __init__(self, path: Path, *, map_size: int, check: bool = False) -> None:
         self._path = path
         self._map_size = map_size
+        self._retiring: threading.Thread | None = None
         path.mkdir(parents=True, exist_ok=True)
         name = _current(path) or self._start(path)
         self._env = self._open(path / name, check)
@@ -261,7 +289,9 @@ class State:
             self.applied = machine.applied(_Writing(txn, self._env))
 
     def read(self) -> Reading:
-        return Reading(self._env)
+        while True:
+            with suppress(Retired):
+                return Reading(self._env)
 
     def apply(self, index: int, term: int, entry: bytes) -> machine.Applied:
         """Apply one entry, its index in the same transaction."""
@@ -292,19 +322,31 @@ class State:
         self._env.sync()
 
     def install(self, copied: Path) -> None:
-        """Take a copy of the rows in the place of these. `CURRENT` is what makes it count."""
-        self._env.close()
-        generation = int(self._env.path.name) + 1
-        target = self._path / str(generation)
+        """Take a copy of the rows in the place of these, checked page by page."""
+        self.switch(self.prepare(copied, check=True))
+
+    def prepare(self, copied: Path, *, check: bool = False) -> Generation:
+        """A copy of the rows beside these, open; from any thread."""
+        target = self._path / str(int(self._env.path.name) + 1)
         remove_tree(target)
         target.mkdir()
         copy_file(copied, target / DATA)
-        replace_file(self._path / "CURRENT", str(generation).encode())
-        old, self._env = self._env, self._open(target, True)
-        remove_tree(old.path)
+        return Generation(self._open(target, check))
+
+    def switch(self, rows: Generation) -> None:
+        """Use these rows from here on. `CURRENT` is what makes them count.
+
+        Views that are open end as they began; the old rows go when the last of them is left.
+        """
+        replace_file(self._path / "CURRENT", rows.env.path.name.encode())
+        old, self._env = self._env, rows.env
         self._load()
+        self._retiring = threading.Thread(target=_retire, args=(old,), name="retire")
+        self._retiring.start()
 
     def close(self) -> None:
+        if self._retiring is not None:
+            self._retiring.join()
         self._env.sync()
         self._env.close()
 
@@ -356,6 +398,11 @@ class Log:
 
     def close(self) -> None:
         self._env.close()
+
+
+def _retire(env: Environment) -> None:
+    env.retire()
+    remove_tree(env.path)
 
 
 def check_structure(data: Path) -> None:

@@ -15,6 +15,8 @@ from typing import overload
 
 import msgspec
 
+from cluster import configuration
+from cluster.configuration import MemberChange
 from cluster.disk import Log
 from cluster.errors import Damaged, SchemaTooNew
 
@@ -52,6 +54,9 @@ class Journal:
         self._cut = self._drop = (0, 0)  # indexes to delete at the next sync
         self._values: dict[bytes, bytes] = {}  # to write at the next sync
         self.commit_floor = 0
+        self.changes: dict[int, MemberChange] = {}
+        """Entries that change the members, by index."""
+        self._base: tuple[int, tuple[str, ...]] = (1, ())
         self._load()
 
     def begin(self, base: tuple[Entry, Entry], identity: Identity) -> None:
@@ -60,7 +65,19 @@ class Journal:
             self.add(*entry)
         self._values[b"identity"] = msgspec.msgpack.encode(identity)
         self.identity = identity
+        self.rebase(base[1][1], identity.members)
         self.sync()
+
+    def rebase(self, index: int, members: tuple[str, ...]) -> None:
+        """Note who the members are after entry `index`: what is cut before it is not asked."""
+        self._base = index, tuple(members)
+        self._values[b"base"] = msgspec.msgpack.encode(self._base)
+
+    def members_at(self, index: int) -> frozenset[str]:
+        """Who the members are after entry `index`, and all up to it, committed or not (C8)."""
+        start, members = self._base
+        changes = [one for at, one in sorted(self.changes.items()) if start < at <= index]
+        return configuration.fold(members, changes)
 
     def __len__(self) -> int:
         return len(self._terms)
@@ -92,12 +109,27 @@ class Journal:
             return self._recent[recent], self.first_index + at, self._terms[at]
         return next(self._entries(at, at + 1))
 
+    def run(self, start: int, count: int | None, size: int | None) -> list[Entry]:
+        """Entries from index `start` on: at most `count`, and no more behind `size` bytes."""
+        first = start - self.first_index
+        if first < 0:
+            return []
+        stop = len(self._terms) if count is None else min(first + count, len(self._terms))
+        if size is not None:
+            total = 0
+            for at in range(first, stop):
+                total += self._sizes[at]
+                if total >= size:
+                    stop = at + 1
+                    break
+        return list(self._entries(first, stop))
+
     def add(self, command: bytes, idx: int, term: int) -> None:
         if self._terms and idx != self.last_index + 1:
             raise Damaged(f"entry {idx} does not follow {self.last_index}")
         if not self._terms:
             self.first_index = idx
-        self._count(term, len(command))
+        self._count(idx, term, command)
         self._recent.append(command)
         self._recent_bytes += len(command)
         self._unsynced += 1
@@ -118,15 +150,20 @@ class Journal:
         self._unsynced = max(0, self._unsynced - dropped)
         self.bytes -= sum(self._sizes[entryFrom:])
         del self._terms[entryFrom:], self._sizes[entryFrom:]
+        self._forget_changes()
 
     def deleteEntriesTo(self, entryTo: int) -> None:
         """Drop the entries before position `entryTo`; two always stay."""
         self.sync()
         entryTo = max(0, min(entryTo, len(self._terms) - 2))
         self._cut = (self.first_index, self.first_index + entryTo)
+        if self._base[0] < self.first_index + entryTo:
+            at = self.first_index + entryTo
+            self.rebase(at, tuple(sorted(self.members_at(at))))
         self.first_index += entryTo
         self.bytes -= sum(self._sizes[:entryTo])
         del self._terms[:entryTo], self._sizes[:entryTo]
+        self._forget_changes()
         while len(self._recent) > len(self._terms):
             self._recent_bytes -= len(self._recent.popleft())
         self.sync()
@@ -138,6 +175,7 @@ class Journal:
         self._terms, self._sizes = array("Q"), array("I")
         self._recent.clear()
         self._recent_bytes = self.bytes = 0
+        self.changes = {}
 
     def setRaftCommitIndex(self, raftCommitIndex: int) -> None:
         self._values[b"commit"] = raftCommitIndex.to_bytes(8, "big")
@@ -190,10 +228,16 @@ class Journal:
         finally:
             self._log.close()
 
-    def _count(self, term: int, size: int) -> None:
+    def _count(self, index: int, term: int, command: bytes) -> None:
         self._terms.append(term)
-        self._sizes.append(size)
-        self.bytes += size
+        self._sizes.append(len(command))
+        self.bytes += len(command)
+        if (change := configuration.decode(command)) is not None:
+            self.changes[index] = change
+
+    def _forget_changes(self) -> None:
+        kept = range(self.first_index, self.last_index + 1)
+        self.changes = {index: one for index, one in self.changes.items() if index in kept}
 
     def _entries(self, start: int, stop: int) -> Iterator[Entry]:
         """Entries by position: old ones from disk, new ones from memory."""
@@ -226,6 +270,11 @@ class Journal:
                 )
             if b"identity" in values:
                 self._know(msgspec.msgpack.decode(values[b"identity"], type=Identity))
+                self._base = (1, self.identity.members)
+            if b"base" in values:
+                self._base = msgspec.msgpack.decode(
+                    values[b"base"], type=tuple[int, tuple[str, ...]]
+                )
         except msgspec.MsgspecError as error:
             raise Damaged(f"the journal's own values cannot be read: {error}") from None
         for index, sealed in self._log.entries():
@@ -236,7 +285,7 @@ class Journal:
                 raise Damaged(f"the journal has a hole between {self.last_index} and {index}")
             elif term < self._terms[-1]:
                 raise Damaged(f"the journal's term goes back at entry {index}")
-            self._count(term, len(command))
+            self._count(index, term, command)
 
 
 def _seal(command: bytes, index: int, term: int) -> bytes:

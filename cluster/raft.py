@@ -1,8 +1,8 @@
 """Orders entries among the members. The only file that knows PySyncObj.
 
-PySyncObj is used without its edges: journal, serializer and transport are ours, the tick thread
-is ours and crash-only, and nothing is pickled. The overrides use private names, so the version is
-pinned exactly and asserted here.
+PySyncObj elects, counts and commits. Its edges are ours: journal, serializer, transport, the
+tick thread, which is crash-only, and what its messages may say (guard). Nothing is pickled. The
+overrides use private names, so the version is pinned exactly and asserted here.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
+from typing import Protocol
 
 import pysyncobj.syncobj
 import pysyncobj.version
@@ -21,11 +22,18 @@ from pysyncobj import FAIL_REASON, SyncObj, SyncObjConf
 from pysyncobj.node import Node as Member
 from pysyncobj.transport import Transport
 
+from cluster import configuration, messages
+from cluster.configuration import MEMBERSHIP, MemberChange
 from cluster.disk import State
 from cluster.errors import Damaged
-from cluster.journal import Journal
+from cluster.guard import REGULAR, Guard
+from cluster.journal import NO_OP, Entry, Journal
+from cluster.links import Link
 from cluster.machine import Applied
+from cluster.messages import Message
+from cluster.peers import Peers
 from cluster.snapshots import Snapshots
+from cluster.wires import Wires
 
 log = logging.getLogger(__name__)
 
@@ -33,8 +41,8 @@ PYSYNCOBJ = "0.3.17"
 if pysyncobj.version.VERSION != PYSYNCOBJ:
     raise ImportError(f"PySyncObj {PYSYNCOBJ} is needed, found {pysyncobj.version.VERSION}")
 
-REGULAR, NO_OP = b"\x00", b"\x01"
 TICK_SECONDS = 0.05
+HOLD_SECONDS = 0.05
 RETRY_SNAPSHOT_SECONDS = 60.0
 EXIT_FATAL = 70
 
@@ -64,35 +72,67 @@ def crash(why: str) -> None:
     os._exit(EXIT_FATAL)
 
 
-class _Alone(Transport):  # type: ignore[misc]
-    """The transport of a member without peers."""
+class Carrier(Protocol):
+    """What brings frames to the other members."""
+
+    def send(self, member: str, content: bytes) -> bool: ...
+    def backlog(self, member: str) -> int: ...
+    def has(self, member: str) -> bool: ...
+    def drop(self, member: str) -> None: ...
+    def end_silent(self) -> None: ...
+    def close(self) -> None: ...
+
+
+class _Transport(Transport):  # type: ignore[misc]
+    """PySyncObj's idea of a network, over the guard and the carrier of a member."""
 
     ready = True
+
+    def __init__(self, raft: Raft, me: Member) -> None:
+        super().__init__(None, me, [])
+        self._raft = raft
 
     def tryGetReady(self) -> None: ...
     def waitReady(self) -> None: ...
     def destroy(self) -> None: ...
 
+    def send(self, node: Member, message: Message) -> bool:
+        return self._raft.guard.outgoing(node.id, message)
+
+    def addNode(self, node: Member) -> None:
+        if self._raft.carrier.has(node.id):
+            self._onNodeConnected(node)
+
+    def dropNode(self, node: Member) -> None:
+        self._raft.carrier.drop(node.id)
+
 
 class _Core(SyncObj):  # type: ignore[misc]
-    """PySyncObj with its apply replaced: rows and applied index in one transaction."""
+    """PySyncObj with its apply and its membership entries replaced."""
 
-    def __init__(
-        self,
-        member: str,
-        conf: SyncObjConf,
-        journal: Journal,
-        apply: Callable[[int, bytes], Applied | None],
-    ) -> None:
-        self._entry = apply
-        me = Member(member)
-        super().__init__(me, [], conf, nodeClass=Member, transport=_Alone(None, me, []))
+    def __init__(self, raft: Raft, me: str, others: Iterable[str], conf: SyncObjConf) -> None:
+        self._raft = raft
+        member = Member(me)
+        transport = self.transport = _Transport(raft, member)
+        nodes = [Member(other) for other in others]
+        super().__init__(member, nodes, conf, nodeClass=Member, transport=transport)
 
     def _SyncObj__doApplyCommand(self, command: bytes) -> Applied | None:
-        return self._entry(self.raftLastApplied + 1, command)
+        return self._raft.apply(self.raftLastApplied + 1, command)
 
-    def _SyncObj__parseChangeClusterRequest(self, command: bytes) -> None:
-        """No entry changes the members of a cluster of one."""
+    def _SyncObj__parseChangeClusterRequest(self, command: bytes) -> tuple[str, str] | None:
+        change = configuration.decode(command)
+        return None if change is None else (change.kind, change.member)
+
+    def _SyncObj__getEntries(
+        self, start: int | None, count: int | None = None, maxSizeBytes: int | None = None
+    ) -> list[Entry]:
+        return [] if start is None else self._raft.journal.run(start, count, maxSizeBytes)
+
+    def _SyncObj__doChangeCluster(self, request: tuple[str, str], reverse: bool = False) -> bool:
+        done = bool(SyncObj._SyncObj__doChangeCluster(self, request, reverse))
+        self._raft.reconfigured(request, reverse=reverse)
+        return done
 
 
 class Raft:
@@ -108,22 +148,52 @@ class Raft:
         snapshot_entries: int,
         on_ready: Callable[[], None],
         on_applied: Callable[[Applied], None],
+        on_shown: Callable[[int | None], None] = lambda index: None,
+        on_installed: Callable[[int], None] = lambda index: None,
+        on_members: Callable[[MemberChange | None], None] = lambda change: None,
+        carrier: Callable[[Raft], Carrier] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        on_crash: Callable[[str], None] | None = None,
     ) -> None:
-        self._journal = journal
+        self.journal = journal
         self._state = state
-        self._snapshots = snapshots
+        self.snapshots = snapshots
         self._snapshot_bytes = snapshot_bytes
         self._snapshot_entries = snapshot_entries
         self._on_ready = on_ready
         self._on_applied = on_applied
+        self._on_shown = on_shown
+        self._on_installed = on_installed
+        self._on_members = on_members
+        self._clock = clock
+        self._crash = on_crash or crash
         self._waiting: deque[Callable[[], None]] = deque()
         self._stopping = False
         self._wanted: list[tuple[int, Callable[[int | None], None]]] = []
         self._not_before = 0.0
-        core = self._core = _Core(journal.identity.member, _conf(journal), journal, self._apply)
+        self._shown: int | None = None
+        self._quorum = False
+        self._lease_until = -1.0
+        self.member = journal.identity.member
+        members = journal.members_at(journal.last_index)
+        self.standing = self.member in members
+        self.others = members - {self.member}
+        self.peers = Peers(self, self._send, clock)
+        self.guard = Guard(
+            self,
+            journal,
+            deliver=self._deliver,
+            send=self._send,
+            backlog=lambda member: self.carrier.backlog(member),
+            crash=self._crash,
+        )
+        core = self._core = _Core(self, self.member, self.others, _conf(journal))
+        self.carrier = carrier(self) if carrier is not None else self._wires()
+        snapshots.backlog = self.carrier.backlog
         core._SyncObj__serializer = snapshots
         core._SyncObj__raftLastApplied = state.applied[0]  # what is in the rows is not read again
-        core._SyncObj__raftElectionDeadline = 0  # nobody else could lead
+        if not self.others and self.standing:
+            core._SyncObj__raftElectionDeadline = 0  # nobody else could lead
         core.addOnTickCallback(self._after_commands)
         self._thread = threading.Thread(target=self._run, name="raft", daemon=True)
 
@@ -135,11 +205,18 @@ class Raft:
         self._stopping = True
         self._wake()
         self._thread.join()
-        self._snapshots.join()
+        self.release()
+
+    def release(self) -> None:
+        """Give back everything but the journal and the rows; nothing ticks any more."""
+        self.snapshots.join()
+        self.carrier.close()
         notifier = self._core._SyncObj__pipeNotifier
         for fd in (notifier._PipeNotifier__pipeR, notifier._PipeNotifier__pipeW):
             self._core._poller.unsubscribe(fd)
             os.close(fd)
+
+    # How it is, from any thread
 
     @property
     def leading(self) -> bool:
@@ -152,6 +229,21 @@ class Raft:
         return self.leading and first is not None and self._state.applied[0] >= first
 
     @property
+    def alone(self) -> bool:
+        """Whether this member is the whole cluster."""
+        return self.standing and not self.others
+
+    @property
+    def quorum(self) -> bool:
+        """Whether a write asked for now would find a leader and a majority."""
+        return self.ready if self.alone else self._quorum
+
+    @property
+    def lease_valid(self) -> bool:
+        """Whether nothing acknowledged before now can be missing here that takes a right away."""
+        return self.ready if self.alone else self._clock() < self._lease_until
+
+    @property
     def term(self) -> int:
         return int(self._core.raftCurrentTerm)
 
@@ -159,8 +251,33 @@ class Raft:
     def commit(self) -> int:
         return int(self._core.raftCommitIndex)
 
+    @property
+    def applied(self) -> int:
+        return self._state.applied[0]
+
+    @property
+    def leader(self) -> str | None:
+        """The id of the member that leads, as far as is known here."""
+        node = self._core._getLeader()
+        return None if node is None else str(node.id)
+
+    @property
+    def installing(self) -> bool:
+        """Whether a snapshot of another member is being taken over."""
+        return self.snapshots.installing
+
+    @property
+    def members(self) -> frozenset[str]:
+        """All members, this one too while it is one."""
+        return self.others | {self.member} if self.standing else self.others
+
+    # What can be asked of it, from any thread
+
     def propose(self, entry: bytes, answer: Answer) -> None:
         """Ask for an entry, from any thread. `answer` is called on the tick thread, or here."""
+        if not self.alone and not self._quorum:
+            answer(None, True)
+            return
 
         def called(done: Applied | None, reason: int) -> None:
             if reason == FAIL_REASON.SUCCESS:
@@ -171,37 +288,226 @@ class Raft:
         with suppress(BlockingIOError):  # a full pipe: it is queued, and the thread will wake
             self._core._applyCommand(REGULAR + entry, called)
 
+    def call(self, work: Callable[[], None]) -> None:
+        """Have `work` run on the tick thread, between two ticks."""
+        self._waiting.append(work)
+        self._wake()
+
     def snapshot(self, done: Callable[[int | None], None]) -> None:
         """Take a snapshot; `done` gets its index, or None when it failed, on the tick thread."""
+        self.call(lambda: self._wanted.append((self._state.applied[0], done)))
+
+    def read(self, answer: Callable[[int | None], None]) -> None:
+        """`answer` once everything committed before now is applied here; None when unknown."""
+        self.call(lambda: self.peers.read(answer))
+
+    def settle(self, index: int, answer: Callable[[int | None], None]) -> None:
+        """`answer` once no member may read by its lease without having applied `index`."""
+        self.call(lambda: self.peers.settle(index, answer))
+
+    def change(self, change: MemberChange, done: Callable[[bool], None]) -> None:
+        """Add or remove one member, while leading and when no other change is on its way (C9)."""
+
+        def called(_: Applied | None, reason: int) -> None:
+            done(reason == FAIL_REASON.SUCCESS)
 
         def ask() -> None:
-            self._wanted.append((self._state.applied[0], done))
+            pending = max(self.journal.changes, default=0) > self.applied
+            if not self.ready or pending or change.member == self.member:
+                done(False)
+            else:
+                self._core._applyCommand(configuration.encode(change), called)
 
-        self._waiting.append(ask)
-        self._wake()
+        self.call(ask)
+
+    def transfer(self, member: str | None, done: Callable[[bool], None]) -> None:
+        """Ask another member to lead, the most caught-up when None; whether it was asked."""
+
+        def called(_: None, reason: int) -> None:
+            done(reason == FAIL_REASON.SUCCESS)
+
+        self.call(lambda: self._core.transferLeadership(member, called))
+
+    def adopt(self, link: Link) -> None:
+        """Take over a greeted connection to a member."""
+
+        def take() -> None:
+            if link.peer.member in self.others and isinstance(self.carrier, Wires):
+                self.carrier.adopt(link)
+            else:
+                link.close()
+
+        self.call(take)
+
+    def committed(
+        self, start: int, size: int, done: Callable[[list[Entry] | None, int], None]
+    ) -> None:
+        """Hand `done` committed entries from `start` on, of about `size` bytes, and the commit
+        index; None for entries that are only in a snapshot any more.
+        """
+
+        def read() -> None:
+            journal, left = self.journal, size
+            if start <= journal.first_index:
+                done(None, self.commit)
+                return
+            found: list[Entry] = []
+            for index in range(start, self.commit + 1):
+                if left <= 0:
+                    break
+                found.append(journal[index - journal.first_index])
+                left -= len(found[-1][0])
+            done(found, self.commit)
+
+        self.call(read)
+
+    # The tick thread
+
+    def tick(self, wait: float) -> None:
+        """One round: elect, count, commit, apply, take what was asked, send, and wait for more."""
+        self.journal.sync()
+        self._hold_election()
+        self._core.doTick(wait)
+        self._between_ticks()
+
+    def connected(self, member: str) -> None:
+        """A connection to `member` stands."""
+        if member in self.others:
+            self._core.transport._onNodeConnected(Member(member))
+        else:
+            self.carrier.drop(member)
+
+    def ended(self, member: str) -> None:
+        """The connection to `member` is gone."""
+        self._core.transport._onNodeDisconnected(Member(member))
+
+    def receive(self, member: str, frame: bytes) -> None:
+        """Take one frame of a member. LinkRefused when it is none of ours."""
+        message = messages.decode(frame)
+        if member in self.others and not self.peers.receive(member, message):
+            self.guard.incoming(member, message)
+
+    def reconfigured(self, request: tuple[str, str], *, reverse: bool) -> None:
+        """PySyncObj has one member more or less, from the entry on, not from its commit."""
+        kind, member = request
+        if member == self.member:
+            self.standing = (kind == configuration.ADD) != reverse
+        self._members_changed(None)
+
+    def apply(self, index: int, entry: bytes) -> Applied | None:
+        """Apply one committed entry."""
+        self.journal.sync()  # nothing is applied that could be lost
+        term = self.journal.term_at(index)
+        if term is None:
+            raise Damaged(f"entry {index} is committed but not in the journal")
+        kind = entry[:1]
+        if kind == REGULAR:
+            done = self._state.apply(index, term, entry[1:])
+            self._on_applied(done)
+            return done
+        if kind not in (NO_OP, MEMBERSHIP):
+            raise Damaged(f"entry {index} is of kind {kind!r}, which nothing here writes")
+        self._state.mark(index, term)
+        if (change := configuration.decode(entry)) is not None:
+            self._on_members(change)
+        elif self.ready:
+            self._on_ready()
+        return None
+
+    def _wires(self) -> Wires:
+        return Wires(
+            self._core._poller, connected=self.connected, ended=self.ended, receive=self.receive
+        )
 
     def _run(self) -> None:
         try:
             while not self._stopping:
-                self._core.doTick(TICK_SECONDS)
-                self._between_ticks()
-            self._journal.sync()
+                self.tick(TICK_SECONDS)
+            self.journal.sync()
         except Exception as error:
             log.exception("tick")
-            crash(repr(error))
+            self._crash(repr(error))
+
+    def _send(self, member: str, message: Message) -> bool:
+        return self.carrier.send(member, messages.encode(message))
+
+    def _deliver(self, member: str, message: Message) -> None:
+        self._core.transport._onMessageReceived(Member(member), message)
+        if message["type"] == "append_entries" and self.leader == member:
+            self.peers.led()
+
+    def _members_changed(self, change: MemberChange | None) -> None:
+        self.others = frozenset(str(node.id) for node in self._core.otherNodes)
+        self._on_members(change)
+
+    def _hold_election(self) -> None:
+        """Put off an election that could not be won, or would unseat a leader others hear (M5)."""
+        core, now = self._core, self._clock()
+        if self.leading or core._SyncObj__raftElectionDeadline >= now:
+            return
+        asked_to = core._SyncObj__transferInProgress
+        wanted = not self.others or asked_to or self.peers.may_campaign()
+        if not self.standing or self.installing or not wanted:
+            core._SyncObj__raftElectionDeadline = now + HOLD_SECONDS
+
+    def _after_commands(self) -> None:
+        """Runs in each tick, after new entries were added and before it waits for more."""
+        self.journal.sync()
+        if self.alone:
+            if self.leading and self.journal.last_index > self.commit:
+                self._wake()  # nothing else would end the wait: commit in the next tick, now
+            return
+        self.carrier.end_silent()
+        peers = self.peers
+        peers.tick()
+        self._quorum = peers.quorum()
+        self._lease_until = peers.lease_until()
 
     def _between_ticks(self) -> None:
         while self._waiting:
             self._waiting.popleft()()
-        if not self._snapshots.idle:
+        shown = self.peers.shown() if self.others else None
+        if shown != self._shown:
+            self._shown = shown
+            self._on_shown(shown)
+        self._move_snapshots()
+        if not self.snapshots.idle:
             return
-        if self._snapshots.failed():
-            self._not_before = time.monotonic() + RETRY_SNAPSHOT_SECONDS
+        if self.snapshots.failed():
+            self._not_before = self._clock() + RETRY_SNAPSHOT_SECONDS
             self._answer_snapshots(None)
-        if self._snapshots.meta is not None:
-            self._answer_snapshots(self._snapshots.meta.index)
+        if self.snapshots.meta is not None:
+            self._answer_snapshots(self.snapshots.meta.index)
         if self._wanted or self._due():
             self._core.forceLogCompaction()
+
+    def _move_snapshots(self) -> None:
+        """Go on sending one, and take over one that has arrived whole."""
+        if self.snapshots.sending:
+            if self.snapshots.refill():
+                self._wake()
+            self._core._SyncObj__newAppendEntriesTime = 0
+        arrived = self.snapshots.arrived()
+        if arrived is None:
+            return
+        if arrived.meta.index <= self.commit:
+            self.snapshots.refuse(arrived)
+            return
+        self.snapshots.take_over(arrived)
+        core, meta = self._core, arrived.meta
+        core._SyncObj__loadDumpFile(clearJournal=True)
+        if core.raftLastApplied != meta.index or self.journal.last_index != meta.index:
+            self._crash(f"the snapshot at {meta.index} was not taken over")
+            return
+        core._SyncObj__raftCommitIndex = max(self.commit, meta.index)
+        self.journal.setRaftCommitIndex(meta.index)
+        self.journal.sync()
+        self.standing = self.member in meta.members
+        self._members_changed(None)
+        self._on_installed(meta.index)
+        if (leader := self.leader) is not None and leader != self.member:
+            answer = {"next_node_idx": meta.index + 1, "reset": True, "success": True}
+            self.guard.outgoing(leader, {"type": "next_node_idx", **answer})
 
     def _answer_snapshots(self, index: int | None) -> None:
         """Tell those who are served by a snapshot at `index`; everyone when there is none."""
@@ -213,36 +519,15 @@ class Raft:
                 self._wanted.append((wanted, done))
 
     def _due(self) -> bool:
-        if time.monotonic() < self._not_before:
+        if self._clock() < self._not_before:
             return False
-        journal = self._journal
-        unguarded = self._snapshots.meta is None and journal.first_index > 0
+        journal = self.journal
+        unguarded = self.snapshots.meta is None and journal.first_index > 0
+        most = 4 if self.snapshots.sending else 1  # who is sent one should find its end here
         return unguarded or (
-            journal.bytes > self._snapshot_bytes or len(journal) > self._snapshot_entries
+            journal.bytes > most * self._snapshot_bytes
+            or len(journal) > most * self._snapshot_entries
         )
-
-    def _after_commands(self) -> None:
-        """Runs in each tick, after new entries were added and before it waits for more."""
-        self._journal.sync()
-        if self.leading and self._journal.last_index > self.commit:
-            self._wake()  # alone, nothing else would end the wait: commit in the next tick, now
-
-    def _apply(self, index: int, command: bytes) -> Applied | None:
-        self._journal.sync()  # nothing is applied that could be lost
-        term = self._journal.term_at(index)
-        if term is None:
-            raise Damaged(f"entry {index} is committed but not in the journal")
-        kind = command[:1]
-        if kind == REGULAR:
-            done = self._state.apply(index, term, command[1:])
-            self._on_applied(done)
-            return done
-        if kind != NO_OP:
-            raise Damaged(f"entry {index} is of kind {kind!r}, which nothing here writes")
-        self._state.mark(index, term)
-        if self.ready:
-            self._on_ready()
-        return None
 
     def _wake(self) -> None:
         with suppress(BlockingIOError):  # a full pipe: woken already

@@ -1,7 +1,9 @@
 """Copies of the rows at a known entry: what the journal is cut behind, and what a backup is.
 
 Takes the place of PySyncObj's Serializer. `META` is the commit record: a copy counts once META
-names it, with its size and digest.
+names it, with its size and digest. A member that is behind the journal of the leader is sent the
+copy in pieces, as fast as the connection takes them; taking it over happens beside the ticks
+until the last step.
 """
 
 from __future__ import annotations
@@ -12,14 +14,16 @@ import os
 import secrets
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, Any, Final
 
 import msgspec
 
-from cluster.disk import State
+from cluster.disk import Generation, State
 from cluster.errors import Damaged
 from cluster.files import replace_file, sync_directory
-from cluster.journal import Entry
+from cluster.journal import Entry, Journal
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +31,10 @@ IDLE, RUNNING, DONE, FAILED = range(4)
 """PySyncObj's SERIALIZER_STATE."""
 
 META = "META"
+PIECE_BYTES: Final = 256 << 10
+BACKLOG_BYTES_MAX: Final = 4 << 20
+PIECES_A_TICK: Final = 8
+"""So that a tick stays short beside a snapshot."""
 
 
 class Meta(msgspec.Struct, frozen=True):
@@ -39,6 +47,7 @@ class Meta(msgspec.Struct, frozen=True):
     before: Entry
     members: tuple[str, ...]
     cluster: str
+    addresses: dict[str, tuple[str, int]] = {}
 
     @property
     def index(self) -> int:
@@ -49,27 +58,90 @@ class Meta(msgspec.Struct, frozen=True):
         return self.last[2]
 
 
+class Piece(msgspec.Struct, frozen=True, array_like=True):
+    """A part of a transfer; the first holds the Meta."""
+
+    transfer: bytes
+    number: int
+    content: bytes
+
+
+@dataclass(slots=True)
+class _Sending:
+    """A transfer to one member."""
+
+    id: bytes
+    meta: Meta
+    file: IO[bytes]
+    number: int = 0
+    sent_in_tick: int = 0
+
+
+@dataclass(slots=True)
+class _Receiving:
+    """A transfer from the leader, up to here."""
+
+    id: bytes
+    meta: Meta
+    path: Path
+    file: IO[bytes]
+    digest: Any
+    number: int = 0
+    size: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """A snapshot received whole, its rows ready to be switched to."""
+
+    meta: Meta
+    rows: Generation
+
+
 class Snapshots:
     """The snapshots of one member. Only the newest is kept."""
 
     def __init__(
-        self, path: Path, state: State, cluster: str, *, room: Callable[[int], bool]
+        self,
+        path: Path,
+        state: State,
+        journal: Journal,
+        *,
+        room: Callable[[int], bool],
+        beside: Callable[[Callable[[], None]], threading.Thread | None] | None = None,
     ) -> None:
-        """`room` says whether that many bytes may be written to the disk now."""
+        """`room` says whether that many bytes may be written to the disk now; `beside` runs what
+        takes long, in a thread unless told otherwise.
+        """
         self.path = path
         self._state = state
-        self._cluster = cluster
+        self._journal = journal
+        self._cluster = journal.identity.cluster
         self._room = room
+        self._beside = beside or _in_thread
         self._phase = IDLE
         self._failed = False
         self._cut_to: int | None = None
-        self._thread: threading.Thread | None = None
+        self._lock = threading.Lock()
+        self._threads: list[threading.Thread] = []
+        self._sending: dict[Any, _Sending] = {}
+        self._receiving: _Receiving | None = None
+        self._installing = False
+        self._arrived: Arrived | None = None
+        self.backlog: Callable[[str], int] = lambda member: 0
+        self.addresses: Callable[[], dict[str, tuple[str, int]]] = dict
         path.mkdir(parents=True, exist_ok=True)
         self.meta = load(path)
         if self.meta is not None and not _complete(path, self.meta):
             log.warning("the snapshot %s is damaged; a new one will be taken", self.meta.file)
             self.meta = None
         self._remove_others()
+
+    def members_at(self, index: int) -> frozenset[str]:
+        """Who the members are after entry `index`."""
+        return self._journal.members_at(index)
+
+    # Taking one
 
     def checkSerializing(self) -> tuple[int, int | None]:
         """What PySyncObj asks each tick: done once, and then it cuts the journal."""
@@ -80,7 +152,7 @@ class Snapshots:
 
     def serialize(self, data: tuple[object, Entry, Entry, set[object]], id_: int) -> None:
         """Begin a copy, on the tick thread: the rows are at entry `data[1]` right now."""
-        _, last, before, members = data
+        _, last, before, _ = data
         self._phase, self._cut_to = RUNNING, id_
         size = self._state.size()
         if not self._room(size):
@@ -88,19 +160,19 @@ class Snapshots:
             self._phase = FAILED
             return
         copy = self._state.begin_copy()
-        names = tuple(sorted(str(member) for member in members))
+        members = tuple(sorted(self.members_at(last[1])))
+        addresses = self.addresses()
 
         def work() -> None:
             try:
-                self._take(copy, last, before, names)
+                self._take(copy, last, before, members, addresses)
                 self._phase = DONE
             except Exception:
                 log.exception("no snapshot at %d", last[1])
                 self._remove_others()
                 self._phase = FAILED
 
-        self._thread = threading.Thread(target=work, name="snapshot")
-        self._thread.start()
+        self._run(work)
 
     @property
     def idle(self) -> bool:
@@ -112,10 +184,155 @@ class Snapshots:
         return failed
 
     def join(self) -> None:
-        """Wait for a copy that is under way."""
-        if self._thread is not None:
-            self._thread.join()
-            self._thread = None
+        """Wait for what is under way, and let go of transfers."""
+        for thread in self._threads:
+            thread.join()
+        self._threads.clear()
+        for member in list(self._sending):
+            self.cancelTransmisstion(member)
+        if self._receiving is not None:
+            self._receiving.file.close()
+            self._receiving = None
+        if self._arrived is not None:
+            self._arrived.rows.discard()
+            self._arrived = None
+
+    # Sending the newest to a member that is behind the journal
+
+    @property
+    def sending(self) -> bool:
+        return bool(self._sending)
+
+    def refill(self) -> bool:
+        """Let the next tick send again; whether somebody could have taken more in this one."""
+        waiting = [one for one in self._sending.values() if one.sent_in_tick >= PIECES_A_TICK]
+        for one in self._sending.values():
+            one.sent_in_tick = 0
+        return bool(waiting)
+
+    def getTransmissionData(self, node: Any) -> tuple[bytes, bool, bool] | None:
+        """The next piece for a member, whether it is the first and the last; None: not now."""
+        if self.backlog(str(node.id)) > BACKLOG_BYTES_MAX:
+            return None
+        sending = self._sending.get(node)
+        if sending is None:
+            if self.meta is None:
+                return None
+            file = (self.path / self.meta.file).open("rb")
+            sending = self._sending[node] = _Sending(secrets.token_bytes(8), self.meta, file)
+            log.info("%s is sent the snapshot at %d", node.id, self.meta.index)
+            return _piece(sending, msgspec.msgpack.encode(self.meta)), True, False
+        if sending.sent_in_tick >= PIECES_A_TICK:
+            return None
+        sending.sent_in_tick += 1
+        content = sending.file.read(PIECE_BYTES)
+        piece = _piece(sending, content)
+        last = sending.file.tell() >= sending.meta.size
+        if last or not content:
+            self.cancelTransmisstion(node)
+        return piece, False, last or not content
+
+    def cancelTransmisstion(self, node: Any) -> None:
+        """Give up a transfer. (PySyncObj's spelling.)"""
+        if (sending := self._sending.pop(node, None)) is not None:
+            sending.file.close()
+
+    # Receiving one
+
+    @property
+    def installing(self) -> bool:
+        """Whether a snapshot is here and about to be taken over."""
+        return self._installing
+
+    def setTransmissionData(self, data: tuple[bytes, bool, bool]) -> bool:
+        """Take a piece. Always False: what has arrived is taken over later, by `arrived`."""
+        content, first, last = data
+        if self._installing:
+            return False
+        try:
+            piece = _decode_piece(content)
+            if first:
+                self._begin_receiving(piece)
+                return False
+        except (msgspec.MsgspecError, Damaged, OSError) as error:
+            log.warning("a snapshot cannot be received: %s", error)
+            return False
+        receiving = self._receiving
+        if receiving is None or (piece.transfer, piece.number) != (
+            receiving.id,
+            receiving.number + 1,
+        ):
+            return False  # of another transfer, or one is missing: the sender begins again
+        receiving.number += 1
+        receiving.size += len(piece.content)
+        receiving.file.write(piece.content)
+        receiving.digest.update(piece.content)
+        if last:
+            self._receiving = None
+            self._installing = True
+            self._run(lambda: self._prepare(receiving))
+        return False
+
+    def arrived(self) -> Arrived | None:
+        """A snapshot that can be taken over now; `take_over` or `refuse` it."""
+        found, self._arrived = self._arrived, None
+        return found
+
+    def refuse(self, arrived: Arrived) -> None:
+        """Let go of one that is older than what is here."""
+        log.info("the snapshot at %d is older than what is here", arrived.meta.index)
+        arrived.rows.discard()
+        self._remove_others()
+        self._installing = False
+
+    def take_over(self, arrived: Arrived) -> None:
+        """Make it count: META first, then the rows; a start in between ends what was begun."""
+        self._count(arrived.meta)
+        self._state.switch(arrived.rows)
+        self._journal.rebase(arrived.meta.index, arrived.meta.members)
+
+    def deserialize(self) -> tuple[None, Entry, Entry, list[str]]:
+        """What PySyncObj begins its log behind, after `take_over`: last, before, the others."""
+        meta = self.meta
+        assert meta is not None
+        self._installing = False
+        others = [one for one in meta.members if one != self._journal.identity.member]
+        return None, meta.last, meta.before, others
+
+    def _begin_receiving(self, piece: Piece) -> None:
+        if self._receiving is not None:
+            self._receiving.file.close()
+            self._receiving = None
+        meta = msgspec.msgpack.decode(piece.content, type=Meta)
+        if meta.cluster != self._cluster:
+            raise Damaged("it was taken in another cluster")
+        if not self._room(2 * meta.size):
+            raise Damaged(f"no room for twice its {meta.size} bytes")
+        name = f"snap-{meta.index}-{secrets.token_hex(4)}.mdb"
+        meta = msgspec.structs.replace(meta, file=name)  # never over one that META may name
+        path = self.path / name
+        digest = hashlib.blake2b(digest_size=32)
+        self._receiving = _Receiving(piece.transfer, meta, path, path.open("wb"), digest)
+        log.info("receiving the snapshot at %d, %d bytes", meta.index, meta.size)
+
+    def _prepare(self, receiving: _Receiving) -> None:
+        meta = receiving.meta
+        try:
+            with receiving.file as file:
+                file.flush()
+                os.fsync(file.fileno())
+            found = (receiving.digest.digest(), receiving.size)
+            if found != (meta.digest, meta.size):
+                raise Damaged("it is not what was sent")
+            rows = self._state.prepare(receiving.path)
+            if rows.applied != (meta.index, meta.term):
+                rows.discard()
+                raise Damaged(f"its rows are at {rows.applied}")
+            self._arrived = Arrived(meta, rows)
+        except Exception:
+            log.exception("the snapshot at %d is not taken over", meta.index)
+            receiving.path.unlink(missing_ok=True)
+            self._installing = False
 
     def _take(
         self,
@@ -123,6 +340,7 @@ class Snapshots:
         last: Entry,
         before: Entry,
         members: tuple[str, ...],
+        addresses: dict[str, tuple[str, int]],
     ) -> None:
         name = f"snap-{last[1]}-{secrets.token_hex(4)}.mdb"
         target = self.path / name
@@ -132,16 +350,46 @@ class Snapshots:
         digest, size = _digest(target)
         sync_directory(self.path)
         self._state.sync()  # durable up to here, before anyone cuts the journal
-        meta = Meta(name, size, digest, last, before, members, self._cluster)
-        replace_file(self.path / META, msgspec.msgpack.encode(meta))
-        self.meta = meta
+        self._count(Meta(name, size, digest, last, before, members, self._cluster, addresses))
+
+    def _count(self, meta: Meta) -> None:
+        with self._lock:
+            if self.meta is not None and meta.index <= self.meta.index:
+                (self.path / meta.file).unlink()  # a newer one was received meanwhile (M3)
+                return
+            replace_file(self.path / META, msgspec.msgpack.encode(meta))
+            self.meta = meta
         self._remove_others()
 
     def _remove_others(self) -> None:
         keep = {META} if self.meta is None else {META, self.meta.file}
+        if self._receiving is not None:
+            keep.add(self._receiving.path.name)
+        if self._installing:
+            return
         for file in self.path.iterdir():
             if file.name not in keep:
-                file.unlink()
+                file.unlink(missing_ok=True)
+
+    def _run(self, work: Callable[[], None]) -> None:
+        self._threads = [one for one in self._threads if one.is_alive()]
+        if (thread := self._beside(work)) is not None:
+            self._threads.append(thread)
+
+
+_decode_piece = msgspec.msgpack.Decoder(Piece).decode
+
+
+def _piece(sending: _Sending, content: bytes) -> bytes:
+    piece = msgspec.msgpack.encode(Piece(sending.id, sending.number, content))
+    sending.number += 1
+    return piece
+
+
+def _in_thread(work: Callable[[], None]) -> threading.Thread:
+    thread = threading.Thread(target=work, name="snapshot")
+    thread.start()
+    return thread
 
 
 def load(path: Path) -> Meta | None:

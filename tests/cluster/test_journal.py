@@ -96,11 +96,11 @@ def test_a_changed_byte_is_damage(journal: Journal, tmp_path: Path) -> None:
 
 def test_entries_grow_out_of_a_small_map(journal: Journal, tmp_path: Path) -> None:
     for index in range(2, 40):
-        journal.add(bytes([index]) * 50_000, index, 1)
+        journal.add(b"\0" + bytes([index]) * 50_000, index, 1)
         journal.sync()
     journal.close()
     again = open_journal(tmp_path / "raft")
-    assert again[-1] == (bytes([39]) * 50_000, 39, 1)
+    assert again[-1] == (b"\0" + bytes([39]) * 50_000, 39, 1)
     assert len(again) == 40
     again.close()
 

@@ -158,7 +158,7 @@ async def test_nothing_is_applied_before_it_is_durable(
 
         return call
 
-    log = node.raft._journal._log
+    log = node.raft.journal._log
     monkeypatch.setattr(log, "write", noting("durable", log.write))
     monkeypatch.setattr(machine, "apply", noting("applied", machine.apply))
     await node.store.transact(increment, "c")
