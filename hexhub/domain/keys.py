@@ -8,7 +8,7 @@ from datetime import datetime
 import msgspec
 
 from cluster import Transaction, View
-from hexhub.domain import audit, audited, organizations, permissions, rules, users
+from hexhub.domain import audit, audited, mails, organizations, permissions, rules, users
 from hexhub.domain.actors import Actor
 from hexhub.domain.audit import Origin
 from hexhub.errors import Errors, Invalid, NotFound
@@ -66,17 +66,23 @@ def create(
     )
     tx.put(key)
     _audit(tx, origin, "key.generate", key, now)
+    _tell(tx, owner, "key_created", key.name, now)
     return key
 
 
 def revoke(tx: Transaction, origin: Origin, owner: str, name: str, now: datetime) -> Key:
     """End one key. Raises NotFound."""
-    return end(tx, origin, find(tx, owner, name, now), now)
+    key = end(tx, origin, find(tx, owner, name, now), now)
+    _tell(tx, owner, "key_revoked", key.name, now)
+    return key
 
 
 def revoke_all(tx: Transaction, origin: Origin, owner: str, now: datetime) -> list[Key]:
     """End every live key of an owner; returns them, revoked."""
-    return [end(tx, origin, key, now) for key in live(tx, owner, now)]
+    ended = [end(tx, origin, key, now) for key in live(tx, owner, now)]
+    if ended:
+        _tell(tx, owner, "keys_revoked", "", now)
+    return ended
 
 
 def record_uses(tx: Transaction, uses: list[KeyUse]) -> None:
@@ -92,6 +98,11 @@ def end(tx: Transaction, origin: Origin, key: Key, now: datetime) -> Key:
     tx.put(revoked)
     _audit(tx, origin, "key.remove", revoked, now)
     return revoked
+
+
+def _tell(tx: Transaction, owner: str, template: str, name: str, now: datetime) -> None:
+    values = {"name": name, "owner": owner.partition(":")[2]}
+    mails.queue_for_owner(tx, owner, template, values, now)
 
 
 def _audit(tx: Transaction, origin: Origin, action: str, key: Key, now: datetime) -> None:

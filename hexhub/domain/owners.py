@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from cluster import Transaction, View
-from hexhub.domain import audit, audited, organizations, packages, permissions, users
+from hexhub.domain import audit, audited, mails, organizations, packages, permissions, users
 from hexhub.domain.actors import Actor
 from hexhub.domain.audit import Origin
 from hexhub.errors import Invalid, NotFound
@@ -72,6 +72,9 @@ def put(
     tx.put(owner)
     action = "owner.transfer" if transfer else "owner.add"
     _audit(tx, origin, action, package, owner, now)
+    if current is None or transfer:
+        told = [*(other.username for other in others), username]
+        _tell(tx, told, "owner_added", owner, now)
     return owner
 
 
@@ -91,6 +94,19 @@ def remove(
         raise Invalid({"username": "cannot remove the last full owner of package"})
     tx.delete(owner)
     _audit(tx, origin, "owner.remove", package, owner, now)
+    told = [*(other.username for other in others), username]
+    _tell(tx, told, "owner_removed", owner, now)
+
+
+def _tell(
+    tx: Transaction, usernames: list[str], template: str, owner: Owner, now: datetime
+) -> None:
+    values = {
+        "package": owner.package,
+        "username": owner.username,
+        "organization": "" if owner.repository == PUBLIC else owner.repository,
+    }
+    mails.queue_for_users(tx, usernames, template, values, now)
 
 
 def _audit(
