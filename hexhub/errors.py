@@ -54,6 +54,10 @@ class LengthRequired(HubError):
     """A body that must announce its length did not (411)."""
 
 
+class Clash(HubError):
+    """What is asked does not go with what is here (409)."""
+
+
 class TooLarge(HubError):
     """A body above its limit (413)."""
 

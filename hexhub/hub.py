@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -28,6 +29,7 @@ from hexhub.unpacked import Unpacked
 
 if TYPE_CHECKING:
     from cluster import Node, Store
+    from cluster.discovery import Peer
 
 
 def utc_now() -> datetime:
@@ -80,6 +82,10 @@ class Hub:
     first_run_token: str | None = None
     first_run_until: datetime | None = None
     now: Callable[[], datetime] = field(default=utc_now)
+    find_peer: Callable[[str], Awaitable[Peer]]
+    """Where `name@host[:port]` listens for members. Raises errors.Invalid."""
+    reopen: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when this node's tables are others now: everything above them is then built anew."""
 
     @property
     def api_url(self) -> str:

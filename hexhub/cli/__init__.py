@@ -10,7 +10,7 @@ import sys
 
 import click
 
-from hexhub.cli import accounts, audit, bundle, gen_config, health, inspect, node, rules
+from hexhub.cli import accounts, audit, bundle, cluster, gen_config, health, inspect, node, rules
 from hexhub.errors import Refused
 
 
@@ -30,6 +30,7 @@ for command in (
     *rules.COMMANDS,
     *gen_config.COMMANDS,
     *health.COMMANDS,
+    *cluster.COMMANDS,
 ):
     hexhub.add_command(command)
 

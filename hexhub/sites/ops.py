@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-
 import msgspec
 from aiohttp.web import Response, StreamResponse
 
 from cluster import ClusterError
-from hexhub import __version__
 from hexhub.domain import permissions
-from hexhub.errors import HubError, Unauthenticated
-from hexhub.http import auth, responses
+from hexhub.errors import Forbidden, HubError, Unauthenticated
+from hexhub.http import auth, membership, otp, responses
 from hexhub.http.call import Call
 from hexhub.http.metrics import CONTENT_TYPE, Metrics
 from hexhub.http.routes import Access, Handler, Routes
 
 ANYONE = Access("anyone")
+ADMINISTRATOR = Access("an administrator", credentials=True, permission="write")
 
 
 async def _ops(call: Call, handler: Handler) -> StreamResponse:
@@ -82,23 +80,37 @@ async def health(call: Call) -> StreamResponse:
 
 @routes.get("/api/cluster/status", allow=ANYONE)
 async def cluster_status(call: Call) -> StreamResponse:
-    """The members as this node sees them; versions and disk only for an administrator."""
-    state = call.hub.node.status()
-    value = {
-        "node": state.node,
-        "cluster": state.cluster,
-        "role": state.role,
-        "leader": state.leader,
-        "term": state.term,
-        "quorum": state.quorum,
-        "applied": state.applied,
-        "commit": state.commit,
-        "members": [asdict(member) for member in state.members],
-        "blobs_behind": 0,
-    }
-    if await _is_administrator(call):
-        value |= {"version": __version__, "disk_free": state.disk_free}
-    return _json(value, 200 if state.quorum else 503)
+    """The members as this node sees them; addresses, versions and disk only for an administrator."""
+    insider = await _is_administrator(call)
+    value = membership.state(call.hub.node, call.hub.storage.behind, insider=insider)
+    return _json(value, 200 if value["quorum"] else 503)
+
+
+@routes.post("/api/cluster/join", allow=ADMINISTRATOR)
+async def join(call: Call) -> StreamResponse:
+    """Have this node join the cluster of `target`; `discard` names it when its own data may go."""
+    await _require_administrator(call)
+    return _json(
+        await membership.join(call.hub, call.parameter("target"), call.parameter("discard"))
+    )
+
+
+@routes.post("/api/cluster/leave", allow=ADMINISTRATOR)
+async def leave(call: Call) -> StreamResponse:
+    """Have this node leave its cluster."""
+    await _require_administrator(call)
+    return _json(await membership.leave(call.hub))
+
+
+async def _require_administrator(call: Call) -> None:
+    """Raises Unauthenticated or Forbidden for anyone but an administrator's own key."""
+    await call.hub.store.barrier()
+    actor = call.actor = await auth.authenticate(call)
+    permissions.require_credentials(actor)
+    if not (actor.user and actor.user.admin):
+        raise Forbidden("only an administrator may change the cluster")
+    permissions.require_write(actor, None)
+    otp.check_write(call)
 
 
 async def _is_administrator(call: Call) -> bool:
