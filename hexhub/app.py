@@ -31,6 +31,7 @@ from hexhub.http.routes import ByHost, Router
 from hexhub.http.server import BACKLOG, HttpServer, bind
 from hexhub.hub import Hub, client_lines, utc_now
 from hexhub.mail import Sender
+from hexhub.meeting import Meeting
 from hexhub.passwords import Passwords
 from hexhub.rendering import Rendering
 from hexhub.repositories import verification
@@ -76,6 +77,7 @@ async def open_hub(config: Config, *, now: Callable[[], datetime] = utc_now) -> 
     """Everything of a node but its listening sockets; closed in reverse."""
     async with AsyncExitStack() as stack:
         root = keyring.root_secret(config)
+        meeting = await stack.enter_async_context(Meeting.open(config))
         settings = NodeSettings(
             name=config.node_name, directory=config.data_dir / "cluster", version=__version__
         )
@@ -142,6 +144,7 @@ async def open_hub(config: Config, *, now: Callable[[], datetime] = utc_now) -> 
             dependency_check=config.dependency_check,
             first_run_token=os.urandom(24).hex(),
             first_run_until=now() + FIRST_RUN_GOOD_FOR,
+            find_peer=meeting.resolve,
             now=now,
         )
         stack.push_async_callback(hub.counters.flush)

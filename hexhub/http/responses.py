@@ -33,6 +33,7 @@ _STATUSES: tuple[tuple[type[Exception], int, str | None], ...] = (
     (errors.NotFound, 404, "Page not found"),
     (errors.Unacceptable, 406, None),
     (errors.TimedOut, 408, "Request timeout"),
+    (errors.Clash, 409, "Conflict"),
     (errors.LengthRequired, 411, None),
     (errors.TooLarge, 413, "Payload too large"),
     (errors.Invalid, 422, "Validation error(s)"),
