@@ -93,7 +93,7 @@ def has_redirect(client: OauthClient, uri: object) -> bool:
     """
     if not isinstance(uri, str) or not uri.isascii() or not uri.isprintable() or " " in uri:
         return False
-    return any(uri == own or _matches(own, uri) for own in client.redirect_uris)
+    return any(_matches(own, uri) if "*" in own else uri == own for own in client.redirect_uris)
 
 
 def _matches(pattern: str, uri: str) -> bool:
