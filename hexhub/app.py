@@ -5,33 +5,38 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import structlog
-from aiohttp.web import ServerRunner, SockSite, UnixSite
+from aiohttp.web import Server, ServerRunner, SockSite, UnixSite
 
 from cluster import ClusterError, Node, NodeSettings, Store
 from hexhub import __version__, control_socket, keyring, running, sealer
 from hexhub.attempts import Attempts
 from hexhub.config import Config, check_listening
 from hexhub.counters import Counters
-from hexhub.domain import objects, users
+from hexhub.domain import objects, settings, users
 from hexhub.domain.audit import OPERATOR
 from hexhub.errors import Invalid, Refused
 from hexhub.formats import sealed, signing_key
 from hexhub.formats.access_token import TokenKey
-from hexhub.http.dispatch import Dispatcher
+from hexhub.http.dispatch import Dispatcher, Log
+from hexhub.http.hot_path import HotAnswers
 from hexhub.http.metrics import Metrics
 from hexhub.http.routes import ByHost, Router
-from hexhub.http.server import BACKLOG, HttpServer, bind
+from hexhub.http.server import BACKLOG, HotPath, HttpServer, bind
+from hexhub.http.waiting import Waiting
 from hexhub.hub import Hub, client_lines, utc_now
 from hexhub.mail import Sender
-from hexhub.meeting import Meeting
+from hexhub.meeting import Meeting, advertised
 from hexhub.passwords import Passwords
 from hexhub.rendering import Rendering
 from hexhub.repositories import verification
@@ -51,6 +56,7 @@ from hexhub.unpacked import Unpacked
 DRAIN_S = 30.0
 SWEEP_EVERY_S = 3600.0
 SWEEP_GRACE_S = 24 * 3600.0
+FORMED_EVERY_S = 0.2
 FIRST_RUN_GOOD_FOR = timedelta(hours=24)
 UNPACKING_THREADS = 2
 
@@ -73,26 +79,36 @@ def router(metrics: Metrics, docs_host: str | None = None) -> Router:
 
 
 @asynccontextmanager
-async def open_hub(config: Config, *, now: Callable[[], datetime] = utc_now) -> AsyncIterator[Hub]:
-    """Everything of a node but its listening sockets; closed in reverse."""
+async def open_hub(
+    config: Config,
+    *,
+    now: Callable[[], datetime] = utc_now,
+    wait: Callable[[Node], Awaitable[None]] | None = None,
+) -> AsyncIterator[Hub]:
+    """Everything of a node but its listening sockets; closed in reverse.
+
+    `wait` is called when there are no tables yet, and returns when there are.
+    """
     async with AsyncExitStack() as stack:
         root = keyring.root_secret(config)
         meeting = await stack.enter_async_context(Meeting.open(config))
-        settings = NodeSettings(
+        about = NodeSettings(
             name=config.node_name, directory=config.data_dir / "cluster", version=__version__
         )
         try:
-            node = await Node.open(settings, schema)
+            node = await Node.open(about, schema)
         except ClusterError as error:
             raise Refused(str(error)) from error
         stack.push_async_callback(node.close)
         store = node.store
+        if not _has_tables(store):
+            await (wait or _formed)(node)
         key = await keyring.open_signing_key(config, store, root)
         own = Own(store, key)
         stack.callback(own.close)
         passwords = Passwords()
         stack.callback(passwords.close)
-        storage = LocalStorage(config.storage_path)
+        storage = await open_storage(config)
         stack.push_async_callback(storage.close)
         unpacking = ThreadPoolExecutor(UNPACKING_THREADS, "unpacking")
         stack.callback(unpacking.shutdown)
@@ -150,6 +166,17 @@ async def open_hub(config: Config, *, now: Callable[[], datetime] = utc_now) -> 
         stack.push_async_callback(hub.counters.flush)
         await _first_administrator(config, hub)
         yield hub
+
+
+def _has_tables(store: Store) -> bool:
+    """Whether this node knows the keys of its hub, so that it can serve reads without a leader."""
+    with store.view() as view:
+        return settings.get(view, settings.HASHING_KEY) is not None
+
+
+async def open_storage(config: Config) -> Storage:
+    """This node's objects, as STORAGE_TYPE says."""
+    return LocalStorage(config.storage_path)
 
 
 async def _end(task: asyncio.Task[None]) -> None:
@@ -221,6 +248,7 @@ async def serve(config: Config, log: structlog.typing.FilteringBoundLogger) -> N
     async with AsyncExitStack() as stack:
         stack.callback(sock.close)
         config.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        cluster_host, cluster_port = advertised(config)
         announcement = running.announce(
             config.checkout,
             running.Running(
@@ -230,32 +258,114 @@ async def serve(config: Config, log: structlog.typing.FilteringBoundLogger) -> N
                 port=config.port,
                 url=config.url,
                 data_dir=str(config.data_dir),
+                cluster_host=cluster_host,
+                cluster_port=cluster_port,
             ),
         )
         if announcement is not None:
             stack.callback(announcement.withdraw)
-        hub = await stack.enter_async_context(open_hub(config))
-        metrics = Metrics()
-        public = ServerRunner(
-            HttpServer(Dispatcher(hub, router(metrics, config.docs_host), metrics, log)),
-            shutdown_timeout=DRAIN_S,
-        )
-        operator = ServerRunner(
-            HttpServer(Dispatcher(hub, Router(operator_face.routes()), metrics, log)),
-            shutdown_timeout=DRAIN_S,
-        )
-        for runner in (operator, public):
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        face = Face(config, sock, Metrics(), log)
+        while not stop.is_set():
+            await _live(face, stop)
+        log.info("stopped", node=config.node_name)
+
+
+@dataclass(frozen=True, slots=True)
+class Face:
+    """What stays while the tables of a node may become others: its socket, settings and log."""
+
+    config: Config
+    sock: socket.socket
+    metrics: Metrics
+    log: structlog.typing.FilteringBoundLogger
+
+
+async def _live(face: Face, stop: asyncio.Event) -> None:
+    """Serve until told to stop, or until this node has joined or left a cluster."""
+    config, log = face.config, face.log
+    async with AsyncExitStack() as stack:
+        try:
+            hub = await stack.enter_async_context(
+                open_hub(config, wait=partial(_wait_for_tables, face, stop))
+            )
+        except Stopped:
+            return
+        public = public_face(config, hub, face.metrics, log)
+        routes = Router(operator_face.routes())
+        operator = HttpServer(Dispatcher(hub, routes, face.metrics, log))
+        await stack.enter_async_context(_listening(face, public, operator))
+        _greet(config, hub)
+        log.info("listening", node=config.node_name, url=config.url, version=__version__)
+        await _until_told_to_stop(hub, stop, log)
+        log.info("stopping" if stop.is_set() else "opening again", node=config.node_name)
+
+
+@asynccontextmanager
+async def _listening(face: Face, public: Server, operator: Server) -> AsyncIterator[None]:
+    """Answer on the operator's socket and on the public one, and drain at the end.
+
+    The public socket itself stays: who connects between two of these waits in the kernel.
+    """
+    data_dir = face.config.data_dir
+    async with AsyncExitStack() as stack:
+        for server in (operator, public):
+            runner = ServerRunner(server, shutdown_timeout=DRAIN_S)
             await runner.setup()
             stack.push_async_callback(runner.cleanup)
-        with control_socket.short_path(config.data_dir, fresh=True) as path:
-            await UnixSite(operator, path).start()
-            os.chmod(path, 0o600)
-        stack.callback(control_socket.remove, config.data_dir)
-        _greet(config, hub)
-        await SockSite(public, sock, backlog=BACKLOG).start()
-        log.info("listening", node=config.node_name, url=config.url, version=__version__)
-        await _until_told_to_stop(hub, log)
-        log.info("stopping", node=config.node_name)
+            if server is public:
+                await SockSite(runner, face.sock.dup(), backlog=BACKLOG).start()
+                continue
+            with control_socket.short_path(data_dir, fresh=True) as path:
+                await UnixSite(runner, path).start()
+                os.chmod(path, 0o600)
+            stack.callback(control_socket.remove, data_dir)
+        yield
+
+
+class Stopped(Exception):
+    """The node was told to stop before it had anything to serve."""
+
+
+async def _wait_for_tables(face: Face, stop: asyncio.Event, node: Node) -> None:
+    """Say that this node waits for others, until it is part of a cluster. Raises Stopped."""
+    face.log.info("waiting for other nodes", node=face.config.node_name)
+    public, operator = (Server(Waiting(node, insider=each)) for each in (False, True))
+    formed = asyncio.ensure_future(_formed(node))
+    stopped = asyncio.ensure_future(stop.wait())
+    try:
+        async with _listening(face, public, operator):
+            await asyncio.wait({formed, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        if not formed.done():
+            raise Stopped
+    finally:
+        for task in (formed, stopped):
+            task.cancel()
+        await asyncio.gather(formed, stopped, return_exceptions=True)
+
+
+async def _formed(node: Node) -> None:
+    """Until there is a cluster, and this node has come as far as it."""
+    while True:
+        try:
+            return await node.store.barrier()
+        except ClusterError:
+            await asyncio.sleep(FORMED_EVERY_S)
+
+
+def public_face(
+    config: Config, hub: Hub, metrics: Metrics, log: Log, *, hot: bool = True
+) -> HttpServer:
+    """What listens on the public port; without `hot` every answer is made anew."""
+    routes = router(metrics, config.docs_host)
+    if not hot:
+        return HttpServer(Dispatcher(hub, routes, metrics, log))
+    answers = HotAnswers(hub.store)
+    return HttpServer(
+        Dispatcher(hub, routes, metrics, log, answers), HotPath(answers, log, config.docs_host)
+    )
 
 
 def _check_port(config: Config) -> None:
@@ -267,11 +377,11 @@ def _check_port(config: Config) -> None:
             )
 
 
-async def _until_told_to_stop(hub: Hub, log: structlog.typing.FilteringBoundLogger) -> None:
+async def _until_told_to_stop(
+    hub: Hub, stop: asyncio.Event, log: structlog.typing.FilteringBoundLogger
+) -> None:
     loop = asyncio.get_running_loop()
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    ends = [loop.create_task(event.wait()) for event in (stop, hub.reopen)]
     work = [
         loop.create_task(hub.counters.run()),
         loop.create_task(sealer.run(hub.node)),
@@ -280,10 +390,10 @@ async def _until_told_to_stop(hub: Hub, log: structlog.typing.FilteringBoundLogg
     ]
     if hub.mirror is not None:
         work.append(loop.create_task(hub.mirror.run()))
-    await stop.wait()
-    for task in work:
+    await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+    for task in (*work, *ends):
         task.cancel()
-    await asyncio.gather(*work, return_exceptions=True)
+    await asyncio.gather(*work, *ends, return_exceptions=True)
 
 
 async def _sweep(hub: Hub, log: structlog.typing.FilteringBoundLogger) -> None:

@@ -17,6 +17,7 @@ from hexhub import errors
 from hexhub.http import bodies, negotiation, responses, routes
 from hexhub.http.blobs import Streamed
 from hexhub.http.call import Call
+from hexhub.http.hot_path import HotAnswers, Ticket
 from hexhub.http.metrics import Metrics
 from hexhub.http.routes import Access, Handler, Route, Router
 from hexhub.hub import Hub
@@ -48,8 +49,16 @@ NO_ROUTE = Route("GET", UNROUTED, Access("anyone"), _not_found, _run)
 class Dispatcher:
     """Answers requests; one for each listening address, so that faces can differ."""
 
-    def __init__(self, hub: Hub, router: Router, metrics: Metrics, log: Log) -> None:
+    def __init__(
+        self,
+        hub: Hub,
+        router: Router,
+        metrics: Metrics,
+        log: Log,
+        hot: HotAnswers | None = None,
+    ) -> None:
         self._hub = hub
+        self._hot = hot
         self._router = router
         self._metrics = metrics
         self._log = log
@@ -65,6 +74,7 @@ class Dispatcher:
             path={},
             query={},
             body={},
+            hot=self._hot,
         )
         try:
             response = await self._answer(call)
@@ -93,7 +103,9 @@ class Dispatcher:
         request = call.request
         if _is_api(request):
             format = negotiation.for_error(request)
-            response = responses.error_object(request, error, format, publishing=_writes_packages(request))
+            response = responses.error_object(
+                request, error, format, publishing=_writes_packages(request)
+            )
         else:
             response = responses.error_text(error)
         if bodies.expects_continue(request):
@@ -128,23 +140,58 @@ class Dispatcher:
             self._record(call, CLIENT_GONE, began, request_id)
             return response
         self._record(call, response.status, began, request_id)
+        if self._hot is not None and call.ticket is not None and not call.message:
+            self._remember(call, call.ticket, response)
         return response
+
+    def _remember(self, call: Call, ticket: Ticket, response: StreamResponse) -> None:
+        if self._hot is None or call.headers:
+            return
+        route, method = call.route.pattern, call.request.method
+        observe = self._metrics.observer(route, method, response.status)
+        self._hot.remember(ticket, call.request, response, route, observe)
 
     def _record(self, call: Call, status: int, began: float, request_id: str) -> None:
         seconds = time.monotonic() - began
         method = call.request.method if call.request.method in METHODS else "other"
         self._metrics.observe(call.route.pattern, method, status, seconds)
-        self._log.info(
-            "request",
+        log_request(
+            self._log,
             request_id=request_id,
             method=method,
             route=call.route.pattern,
-            path=call.request.raw_path.partition("?")[0][:512],
+            path=call.request.raw_path,
             status=status,
-            duration_ms=round(seconds * 1000, 2),
+            seconds=seconds,
             actor=call.actor.name,
             ip=call.ip,
         )
+
+
+def log_request(
+    log: Log,
+    *,
+    request_id: str,
+    method: str,
+    route: str,
+    path: str,
+    status: int,
+    seconds: float,
+    actor: str | None,
+    ip: str,
+) -> None:
+    """The one line that each request gets. A query may hold a secret, so it is left out."""
+    log.info(
+        "request",
+        request_id=request_id,
+        method=method,
+        route=route,
+        path=path.partition("?")[0][:512],
+        status=status,
+        duration_ms=round(seconds * 1000, 2),
+        actor=actor,
+        ip=ip,
+    )
 
 
 def _method(call: Call) -> str:

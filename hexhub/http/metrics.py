@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from hexhub import __version__
@@ -36,6 +38,17 @@ class Metrics:
 
     def _gauge(self, name: str, meaning: str) -> Gauge:
         return Gauge(name, meaning, registry=self.registry)
+
+    def observer(self, route: str, method: str, status: int) -> Callable[[float], None]:
+        """Counts one more request of this kind, given its seconds."""
+        count = self.requests.labels(route=route, method=method, status=status).inc
+        observe = self.durations.labels(route=route).observe
+
+        def record(seconds: float) -> None:
+            count()
+            observe(seconds)
+
+        return record
 
     def observe(self, route: str, method: str, status: int, seconds: float) -> None:
         """Count one request."""

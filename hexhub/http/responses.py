@@ -75,7 +75,7 @@ def error_headers(error: Exception) -> dict[str, str]:
         headers["WWW-Authenticate"] = error.challenge
     if isinstance(error, errors.Unavailable):
         headers["Retry-After"] = str(error.retry_after_s)
-    elif isinstance(error, ClusterError):
+    elif isinstance(error, ClusterError) and not isinstance(error, KeyInvalid):
         headers["Retry-After"] = "2"
     return headers
 
@@ -147,7 +147,7 @@ def empty(status: int = 204, *, headers: Mapping[str, str] | None = None) -> Res
     """An answer without a body, and so without a content type."""
     response = Response(status=status, headers={"Vary": VARY} | dict(headers or {}))
     response.headers.setdefault("Cache-Control", "private, max-age=60")
-    del response.headers["Content-Type"]
+    response.headers.popall("Content-Type", None)
     return response
 
 
@@ -155,14 +155,15 @@ def is_fresh(request: BaseRequest, etag: str, modified: datetime | None = None) 
     """Whether the client's copy is this one; an empty `If-None-Match` counts as absent."""
     tags = request.headers.get("If-None-Match", "").strip()
     since = _date(request.headers.get("If-Modified-Since")) if modified else None
-    if tags and not _listed(tags, etag):
+    if tags and not listed(tags, etag):
         return False
     if since and modified and modified.replace(microsecond=0) > since:
         return False
     return bool(tags or since)
 
 
-def _listed(tags: str, etag: str) -> bool:
+def listed(tags: str, etag: str) -> bool:
+    """Whether a value of `If-None-Match` names this tag."""
     return tags == "*" or any(
         tag.strip().removeprefix("W/").strip('"') == etag.strip('"') for tag in tags.split(",")
     )

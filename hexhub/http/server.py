@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 import socket
+import time
+from typing import Any
 
 from aiohttp.web import Server
 from aiohttp.web_protocol import RequestHandler
 
 from hexhub.errors import Refused
-from hexhub.http.dispatch import Dispatcher
+from hexhub.http import hot_path
+from hexhub.http.dispatch import Dispatcher, Log, log_request
+from hexhub.http.hot_path import Asked, HotAnswers, Kept
 
 HEAD_S = 20.0
 """A new connection that has not sent a whole head by then is closed."""
 KEEPALIVE_S = 75.0
 BACKLOG = 1024
+RECOGNISED_MAX = 4096
 
 QUIET = logging.getLogger("hexhub.aiohttp")
 QUIET.addHandler(logging.NullHandler())
@@ -25,25 +31,114 @@ QUIET.propagate = False
 class Connection(RequestHandler):
     """A connection whose first request must arrive in time. aiohttp bounds only later ones."""
 
-    __slots__ = ("_head_timer",)
+    __slots__ = ("_clean", "_head_timer", "_hot")
+
+    def __init__(self, server: HttpServer, hot: HotPath | None, **settings: Any) -> None:
+        super().__init__(server, **settings)
+        self._hot = hot
+        self._clean = hot is not None
+        """Whether all bytes so far were whole requests, so that new ones begin a request."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         self._head_timer = self._loop.call_later(HEAD_S, self._close_unless_started)
+
+    def data_received(self, data: bytes) -> None:
+        if self._clean and data:
+            if self._hot is not None and self._idle() and self._hot.answer(self, data):
+                self._next_keepalive_close_time = self._loop.time() + KEEPALIVE_S
+                return
+            self._clean = hot_path.is_whole(data)
+        super().data_received(data)
+
+    def _idle(self) -> bool:
+        """Whether nothing is on its way in or out."""
+        return (
+            self._current_request is None
+            and not self._messages
+            and not self._request_in_progress
+            and not self._force_close
+            and not self._close
+            and self.transport is not None
+            and self.transport.get_write_buffer_size() == 0
+        )
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._head_timer.cancel()
         super().connection_lost(exc)
 
     def _close_unless_started(self) -> None:
-        if self._current_request is None and self._next_keepalive_close_time == 0.0:
+        if self._current_request is not None:
+            return
+        if self._next_keepalive_close_time == 0.0:
             self.force_close()
+        elif self._keepalive_handle is None:
+            self._keepalive_handle = self._loop.call_at(
+                self._next_keepalive_close_time, self._process_keepalive
+            )
+
+
+class HotPath:
+    """Sends kept answers on connections; counts and logs them as the ordinary way does."""
+
+    def __init__(self, answers: HotAnswers, log: Log, docs_host: str | None = None) -> None:
+        self._answers = answers
+        self._docs_host = docs_host
+        self._recognised: dict[bytes, Asked] = {}
+        self._log = log
+        self._logs = log.is_enabled_for(logging.INFO)
+
+    def answer(self, connection: Connection, data: bytes) -> bool:
+        """Answer a request that is recognised and known; whether it was."""
+        began = time.monotonic()
+        asked = self._recognised.get(data) or self._recognise(data)
+        if asked is None:
+            return False
+        kept = self._answers.find(asked)
+        if kept is None or connection.transport is None:
+            return False
+        request_id = secrets.token_hex(16)
+        connection.transport.write(hot_path.compose(kept, request_id))
+        if kept.on_hit is not None:
+            kept.on_hit()
+        seconds = time.monotonic() - began
+        kept.observe(seconds)
+        if self._logs:
+            self._record(connection, asked, kept, seconds, request_id)
+        return True
+
+    def _recognise(self, data: bytes) -> Asked | None:
+        """A client repeats its head byte for byte, so what it means is worth remembering."""
+        asked = hot_path.recognise(data)
+        if asked is None or asked.host == self._docs_host:
+            return None
+        if len(self._recognised) >= RECOGNISED_MAX:
+            self._recognised.clear()
+        self._recognised[data] = asked
+        return asked
+
+    def _record(
+        self, connection: Connection, asked: Asked, kept: Kept, seconds: float, request_id: str
+    ) -> None:
+        peer = connection.peername
+        log_request(
+            self._log,
+            request_id=request_id,
+            method=asked.method.decode(),
+            route=kept.route,
+            path=asked.target.decode(),
+            status=kept.status,
+            seconds=seconds,
+            actor=None,
+            ip=peer[0] if isinstance(peer, tuple) else "",
+        )
 
 
 class HttpServer(Server):
     """Makes connections. Bodies are never inflated: an upload is kept as sent (http-api.md §1.8)."""
 
-    def __init__(self, dispatcher: Dispatcher) -> None:
+    def __init__(self, dispatcher: Dispatcher, hot: HotPath | None = None) -> None:
+        self._hot = hot
         super().__init__(
             dispatcher,
             auto_decompress=False,
@@ -53,7 +148,7 @@ class HttpServer(Server):
         )
 
     def __call__(self) -> RequestHandler:
-        return Connection(self, loop=self._loop, **self._kwargs)
+        return Connection(self, self._hot, loop=self._loop, **self._kwargs)
 
 
 def bind(host: str, port: int) -> socket.socket:

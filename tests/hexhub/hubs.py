@@ -18,19 +18,19 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import structlog
 from aiohttp import ClientResponse, ClientSession
 from aiohttp.web import ServerRunner, TCPSite
 
+from cluster import Transaction
 from hexhub import app, config
 from hexhub.domain import keys, organizations, users
 from hexhub.domain.audit import OPERATOR
 from hexhub.formats import erlang_external
-from hexhub.http.dispatch import Dispatcher
 from hexhub.http.metrics import Metrics
-from hexhub.http.server import HttpServer
 from hexhub.hub import Hub, utc_now
-from hexhub.schema import Member
+from hexhub.schema import Member, User
 
 SIGNING_KEY = Path(__file__).parents[1] / "golden/registry/private_key.pem"
 SETTLE_S = 20.0
@@ -187,19 +187,26 @@ class TestHub:
         admin: bool = False,
         verified: bool = True,
         permissions: tuple[str, ...] = ("api", "repositories"),
+        address: str | None = None,
+        public: bool = True,
     ) -> Person:
-        """A new user with a key of these permissions (`DOMAIN[:RESOURCE]`)."""
+        """A new user with a key of these permissions (`DOMAIN[:RESOURCE]`).
+
+        The address, NAME@example.org unless another is given, is shown to all if `public`.
+        """
         hashed = await self.hub.passwords.hash(password) if password else None
         await self.hub.store.transact(
             users.create,
             OPERATOR,
             name,
-            f"{name}@example.org",
+            address or f"{name}@example.org",
             hashed,
             self.hub.now(),
             verified=verified,
             admin=admin,
         )
+        if not public:
+            await self.hub.store.transact(_hide_address, name)
         return await self.key(name, *permissions)
 
     async def key(
@@ -226,6 +233,13 @@ class TestHub:
         )
         return Person(self, name, secret)
 
+    def traces(self) -> list[str]:
+        """What lies on disk beside the tables: objects, and bodies on their way in."""
+        data = self.folder / "data"
+        found = (path for path in data.rglob("*") if path.is_file())
+        inside = (str(path.relative_to(data)) for path in found)
+        return sorted(path for path in inside if not path.startswith("cluster/"))
+
     async def disable(self, name: str) -> None:
         """Switch an account off, as the operator does."""
         await self.hub.store.transact(users.disable, OPERATOR, name, self.hub.now())
@@ -248,13 +262,20 @@ class TestHub:
             )
 
 
+def _hide_address(tx: Transaction, name: str) -> None:
+    user = tx.get(User, name)
+    assert user is not None
+    emails = tuple(msgspec.structs.replace(email, public=False) for email in user.emails)
+    tx.put(msgspec.structs.replace(user, emails=emails))
+
+
 def _split(text: str) -> tuple[str, str | None]:
     domain, _, resource = text.partition(":")
     return domain, resource or None
 
 
 @asynccontextmanager
-async def running(folder: Path, **settings: str) -> AsyncIterator[TestHub]:
+async def running(folder: Path, *, hot: bool = True, **settings: str) -> AsyncIterator[TestHub]:
     """A hub on a free port with these settings (names of design §10, in lower case)."""
     environ = {
         "DATA_DIR": str(folder / "data"),
@@ -265,11 +286,9 @@ async def running(folder: Path, **settings: str) -> AsyncIterator[TestHub]:
     loaded = config.load(environ, checkout=folder)
     clock, metrics = Clock(), Metrics()
     faults: list[str] = []
-    log = structlog.wrap_logger(structlog.PrintLogger(), processors=[_noting(faults)])
+    log = quiet_log(faults)
     async with app.open_hub(loaded, now=clock) as hub:
-        runner = ServerRunner(
-            HttpServer(Dispatcher(hub, app.router(metrics, loaded.docs_host), metrics, log))
-        )
+        runner = ServerRunner(app.public_face(loaded, hub, metrics, log, hot=hot))
         await runner.setup()
         site = TCPSite(runner, "127.0.0.1", 0)
         await site.start()
@@ -279,6 +298,11 @@ async def running(folder: Path, **settings: str) -> AsyncIterator[TestHub]:
                 yield TestHub(hub, session, f"http://127.0.0.1:{port}", clock, faults, folder)
         finally:
             await runner.cleanup()
+
+
+def quiet_log(faults: list[str]) -> Any:
+    """A logger that prints nothing, and keeps the errors that nobody foresaw."""
+    return structlog.wrap_logger(structlog.PrintLogger(), processors=[_noting(faults)])
 
 
 def _noting(faults: list[str]) -> Any:
