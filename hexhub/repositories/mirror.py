@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -44,6 +45,8 @@ INSTALL_SIZE_MAX = 64 * 1024 * 1024
 OFF_LOOP_SIZE = 16 * 1024
 """Bodies above this many bytes are inflated and read on a thread."""
 UPKEEP_EVERY_S = 60.0
+SEARCHES_MAX = 200
+SEARCH_FRESH = timedelta(seconds=60)
 DECODED_MAX = 2000
 """Packages kept decoded."""
 NAMES: tuple[type[Record], ...] = (Package, ReservedName, AllowedName)
@@ -77,6 +80,7 @@ class Mirror:
         self._executor = ThreadPoolExecutor(1, "mirror")
         self._decoded: OrderedDict[bytes, wire.RegistryPackage] = OrderedDict()
         self._lists: dict[str, tuple[bytes, dict[str, bytes]]] = {}
+        self._searches: dict[str, tuple[datetime, list[dict[str, object]]]] = {}
         self._rules: RuleSet | None = None
         self._preferred: tuple[int, frozenset[str]] | None = None
         self.rules_changes = 0
@@ -224,8 +228,27 @@ class Mirror:
         """A file below `installs/`: a list of builds, its signature, or a build."""
         return await installs.get(self, file)
 
+    def tells_a_name(self, text: str) -> bool:
+        """Whether a search would tell the upstream a name that it must not be asked for."""
+        words = re.findall("[a-z0-9_]+", text.lower())
+        with self._store.view() as view:
+            return any(upstream_names.withheld(view, word) for word in words)
+
     async def search(self, query: str) -> list[dict[str, object]]:
         """Packages that the upstream's API finds for a query string, without withheld names."""
+        known = self._searches.get(query)
+        if known is None or known[0] <= self.now():
+            async with asyncio.timeout(self.upstream.settings.wait_s):
+                known = (self.now() + SEARCH_FRESH, await self._search(query))
+            while len(self._searches) >= SEARCHES_MAX:
+                self._searches.pop(next(iter(self._searches)))
+            self._searches[query] = known
+        names = [str(package.get("name")) for package in known[1]]
+        with self._store.view() as view:
+            hidden = upstream_names.withheld_among(view, names)
+        return [each for each in known[1] if str(each.get("name")) not in hidden]
+
+    async def _search(self, query: str) -> list[dict[str, object]]:
 
         async def take(fetched: Fetched) -> list[dict[str, object]]:
             body = await self.on_thread(fetched.spooled.path.read_bytes)
@@ -241,13 +264,19 @@ class Mirror:
             size_max=DOCUMENT_SIZE_MAX,
             accept="application/json",
         )
-        with self._store.view() as view:
-            return [
-                package
-                for package in found or ()
-                if isinstance(name := package.get("name"), str)
-                and not upstream_names.withheld(view, name)
-            ]
+        return [package for package in found or () if isinstance(package.get("name"), str)]
+
+    async def knows(self, name: str) -> bool:
+        """Whether a name is in the upstream's list, which is looked at instead of asking for it.
+
+        True when there is no list, not even a kept one.
+        """
+        self.require_askable(name)
+        try:
+            copy, entries = await self.entries("names")
+            return name in entries or copy.failed
+        except (NotFound, UpstreamWrong):
+            return True
 
     async def kind_of(self, path: str) -> Kind:
         """How a path of the mirror is checked and kept. Raises NotFound for one that is none."""

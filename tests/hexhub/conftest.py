@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from tests.hexhub import hubs
+from tests.hexhub import hubs, mirrors
 from tests.hexhub.hubs import Person, TestHub
+from tests.hexhub.mirrors import Pair
 
 
 @pytest.fixture
@@ -38,3 +39,17 @@ async def module_hub(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[
 async def module_mara(module_hub: TestHub) -> Person:
     """A user of the module's hub with a key for the API and all repositories."""
     return await module_hub.user("mara")
+
+
+@pytest.fixture(scope="session")
+def upstream_keys(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Files of an upstream's private and public key."""
+    return mirrors.make_keys(tmp_path_factory.mktemp("upstream_key"))
+
+
+@pytest.fixture
+async def pair(tmp_path: Path, upstream_keys: tuple[Path, Path]) -> AsyncIterator[Pair]:
+    """A mirror with nothing kept, and its upstream with nothing published."""
+    async with mirrors.mirroring(tmp_path, upstream_keys) as running:
+        yield running
+        assert not running.hub.faults, running.hub.faults[0]

@@ -16,11 +16,14 @@ from hexhub.sites.api import (
     index,
     keys,
     oauth,
+    organizations,
     owners,
     packages,
     releases,
+    repositories,
     retirement,
     testing,
+    upstream,
     users,
 )
 
@@ -36,6 +39,9 @@ RESOURCES = (
     keys,
     auth,
     oauth,
+    organizations,
+    repositories,
+    upstream,
 )
 
 ALSO_IN_THE_REGISTRY = ("/packages/{name}", "/repos/{repository}/packages/{name}")

@@ -10,7 +10,7 @@ from hexhub.http import responses
 from hexhub.http.call import Call
 from hexhub.http.routes import Routes
 from hexhub.schema import PUBLIC
-from hexhub.sites.api import access, paging, render
+from hexhub.sites.api import access, paging, render, upstream
 from hexhub.sites.api.pipeline import api, repository
 
 routes = Routes(api)
@@ -45,17 +45,20 @@ async def index(call: Call) -> StreamResponse:
                 for p in found
             }
             found.sort(key=lambda p: counts[p.repository, p.name].get(window, 0), reverse=True)
-        per_page = paging.per_page(call)
-        start = (paging.page(call) - 1) * per_page
+        page, per_page = paging.page(call), paging.per_page(call)
+        start = (page - 1) * per_page
         value = [
             render.package_index(hub, view, package, today)
             for package in found[start : start + per_page]
         ]
+    if "repository" not in call.path:
+        value += await upstream.found_after(call, len(found), page, per_page)
     return responses.resource(call, value, cache=cache(call, repositories[0]), conditional=True)
 
 
 @routes.get("/packages/{name}", allow=access.READER)
 @routes.get("/repos/{repository}/packages/{name}", allow=access.READER)
+@upstream.otherwise(upstream.package)
 async def show(call: Call) -> StreamResponse:
     """One package."""
     with call.hub.store.view() as view:

@@ -19,7 +19,7 @@ from hexhub.http import bodies, otp, responses
 from hexhub.http.call import Call
 from hexhub.http.routes import Routes
 from hexhub.schema import PUBLIC, Package
-from hexhub.sites.api import access, render
+from hexhub.sites.api import access, render, upstream
 from hexhub.sites.api.packages import cache
 from hexhub.sites.api.pipeline import api, known_package, repository
 from hexhub.storage import Spooled
@@ -31,6 +31,7 @@ routes = Routes(api)
 
 @routes.get("/packages/{name}/releases/{version}", allow=access.READER)
 @routes.get("/repos/{repository}/packages/{name}/releases/{version}", allow=access.READER)
+@upstream.otherwise(upstream.release)
 async def show(call: Call) -> StreamResponse:
     """One release, with its downloads as a sum or a series."""
     path = call.path

@@ -11,8 +11,8 @@ from hexhub.domain import upstream_names
 from hexhub.domain.audit import OPERATOR
 from hexhub.domain.upstream_names import CLASH
 from hexhub.formats import registry as wire
+from tests.hexhub.mirrors import Pair, mirroring
 from tests.hexhub.packages import Requirement, package
-from tests.hexhub.repositories.conftest import Pair, mirroring
 from tests.hexhub.repositories.test_shelf import read
 
 

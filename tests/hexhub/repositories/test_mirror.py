@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 
-from tests.hexhub.repositories.conftest import Pair
+from tests.hexhub.mirrors import Pair
 
 TARBALL = "/tarballs/pine-1.0.0.tar"
 

@@ -9,8 +9,8 @@ import pytest
 from hexhub.domain import mirror_rules
 from hexhub.domain.audit import OPERATOR
 from hexhub.formats import registry as wire
+from tests.hexhub.mirrors import Pair
 from tests.hexhub.packages import package
-from tests.hexhub.repositories.conftest import Pair
 from tests.hexhub.repositories.test_shelf import read
 
 FACES = ["", "/repo"]

@@ -8,8 +8,8 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from hexhub.formats import registry as wire
+from tests.hexhub.mirrors import Pair
 from tests.hexhub.packages import package
-from tests.hexhub.repositories.conftest import Pair
 
 
 async def read(pair: Pair, path: str) -> bytes:

@@ -8,15 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from hexhub.formats import signing_key
 from tests.end_to_end.packages import tarball
-from tests.hexhub import hubs
+from tests.hexhub import faults, hubs
+from tests.hexhub.faults import Faults
 from tests.hexhub.hubs import Person, TestHub
-from tests.hexhub.repositories import faults
-from tests.hexhub.repositories.faults import Faults
 
 
 @dataclass(frozen=True)
@@ -46,17 +44,6 @@ class Pair:
         return await self.hub.nobody.get(path, **headers)
 
 
-@pytest.fixture(scope="session")
-def upstream_keys(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """Files of the upstream's private and public key."""
-    folder = tmp_path_factory.mktemp("upstream_key")
-    key = rsa.generate_private_key(65537, 2048)
-    private, public = folder / "private.pem", folder / "public.pem"
-    private.write_bytes(signing_key.private_key_pem(key))
-    public.write_bytes(signing_key.public_key_pem(key))
-    return private, public
-
-
 @asynccontextmanager
 async def mirroring(folder: Path, keys: tuple[Path, Path], **settings: str) -> AsyncIterator[Pair]:
     """A mirror with these settings; impatient, so that tests need not be patient."""
@@ -83,8 +70,10 @@ def mirror_settings(between: Faults, keys: tuple[Path, Path]) -> dict[str, Any]:
     }
 
 
-@pytest.fixture
-async def pair(tmp_path: Path, upstream_keys: tuple[Path, Path]) -> AsyncIterator[Pair]:
-    """A mirror with nothing kept, and an upstream with nothing published."""
-    async with mirroring(tmp_path, upstream_keys) as running:
-        yield running
+def make_keys(folder: Path) -> tuple[Path, Path]:
+    """Files of a new private and public key in a folder."""
+    key = rsa.generate_private_key(65537, 2048)
+    private, public = folder / "private.pem", folder / "public.pem"
+    private.write_bytes(signing_key.private_key_pem(key))
+    public.write_bytes(signing_key.public_key_pem(key))
+    return private, public
