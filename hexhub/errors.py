@@ -63,9 +63,12 @@ class TooLarge(HubError):
 
 
 class Invalid(HubError):
-    """Values that break a rule (422): a map from field to text or to a nested map."""
+    """Values that break a rule (422): a map from field to text or to a nested map.
 
-    def __init__(self, errors: Errors) -> None:
+    A bare text only where hexpm gives one, about organizations (http-api.md §3.5).
+    """
+
+    def __init__(self, errors: Errors | str) -> None:
         super().__init__(str(errors))
         self.errors = errors
 

@@ -66,9 +66,10 @@ class User(Record, kw_only=True):
 
 @schema.table("organizations", key=("name",))
 class Organization(Record, kw_only=True):
-    """People who share a private repository of the same name."""
+    """People who share a private repository of the same name. `seats` bounds how many."""
 
     name: str
+    seats: int | None = None
     created_at: datetime
     updated_at: datetime
 

@@ -18,5 +18,6 @@ PUBLISHER = Access(
 )
 UPLOADER = Access("owners, maintainers included", verified=False)
 """As PUBLISHER, but the package is known only once the tarball has been read (http-api.md §3.7)."""
+ORGANIZATION_ADMIN = Access("administrators of the organization", permission="write")
 MAINTAINER = Access("owners, maintainers included", permission="write", package=True)
 FULL_OWNER = Access("full owners", permission="write", package=True)

@@ -14,6 +14,7 @@ from hexhub.schema import (
     PUBLIC,
     Key,
     KeyUse,
+    Member,
     Organization,
     Owner,
     Package,
@@ -24,7 +25,6 @@ from hexhub.schema import (
 )
 
 Object = dict[str, object]
-
 
 
 def _segment(text: str) -> str:
@@ -93,6 +93,31 @@ def organization_user(hub: Hub, organization: Organization) -> Object:
         "inserted_at": organization.created_at,
         "updated_at": organization.updated_at,
     }
+
+
+def organization(row: Organization) -> Object:
+    """An organization in a list. There is no billing: every one is active (http-api.md §4.1)."""
+    return {
+        "name": row.name,
+        "billing_active": True,
+        "inserted_at": row.created_at,
+        "updated_at": row.updated_at,
+    }
+
+
+def repository(name: str, row: Organization | None, show: bool) -> Object:
+    """A repository; the public one has no dates in a list (http-api.md §3.0)."""
+    value: Object = {"name": name}
+    if row is not None:
+        value |= {"inserted_at": row.created_at, "updated_at": row.updated_at}
+    elif not show:
+        value |= {"inserted_at": None, "updated_at": None}
+    return value
+
+
+def member(hub: Hub, view: View, row: Member) -> Object:
+    """A member in a list."""
+    return _who_minimal(hub, view, row.username) | {"role": row.role}
 
 
 def _who_minimal(hub: Hub, view: View, username: str) -> Object:
@@ -176,7 +201,9 @@ def _package(
         "updated_at": package.updated_at,
         "latest_version": releases[0].version if releases else None,
         "latest_stable_version": stable.version if stable else None,
-        "configs": snippets.configs(repository, name, app or name, latest.version) if latest else {},
+        "configs": snippets.configs(repository, name, app or name, latest.version)
+        if latest
+        else {},
         "meta": {
             "description": package.meta.description,
             "licenses": list(package.meta.licenses),
@@ -219,7 +246,9 @@ def release_published(hub: Hub, view: View, release: Release) -> Object:
         "requirements": {
             requirement.package: _requirement(requirement) for requirement in release.requirements
         },
-        "configs": snippets.configs(release.repository, release.package, release.app, release.version),
+        "configs": snippets.configs(
+            release.repository, release.package, release.app, release.version
+        ),
         "meta": _release_meta(release),
         "downloads": None,
         "publisher": _who_minimal(hub, view, release.publisher) if release.publisher else None,
