@@ -63,14 +63,19 @@ class TooLarge(HubError):
 
 
 class Invalid(HubError):
-    """Values that break a rule (422): a map from field to text or to a nested map.
+    """Values that break a rule (422): a map from field to text or to a nested map."""
 
-    A bare text only where hexpm gives one, about organizations (http-api.md §3.5).
-    """
-
-    def __init__(self, errors: Errors | str) -> None:
+    def __init__(self, errors: Errors) -> None:
         super().__init__(str(errors))
         self.errors = errors
+
+
+class InvalidAsText(Invalid):
+    """The same where hexpm's `errors` is a bare text: only about organizations (http-api.md §3.5)."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__({"organization": text})
+        self.text = text
 
 
 class TooManyRequests(HubError):

@@ -9,7 +9,7 @@ import msgspec
 from cluster import Transaction, View
 from hexhub.domain import audit, audited, mails, rules, users
 from hexhub.domain.audit import Origin
-from hexhub.errors import Invalid, NotFound
+from hexhub.errors import Invalid, InvalidAsText, NotFound
 from hexhub.schema import Member, Organization, Owner, User
 
 ROLES = ("read", "write", "admin")
@@ -84,7 +84,7 @@ def set_seats(
     organization = find(tx, name)
     number = _whole_number(seats)
     if number is None or number < tx.count(Member, name):
-        raise Invalid("number of seats cannot be less than number of members")
+        raise InvalidAsText("number of seats cannot be less than number of members")
     changed = msgspec.structs.replace(organization, seats=number, updated_at=now)
     tx.put(changed)
     params = audited.organization(changed) | {"seats": number}
@@ -120,7 +120,7 @@ def add_member(
         raise Invalid({"user_id": "is already member"})
     rules.check({"role": _role_problem(role)})
     if organization.seats is not None and tx.count(Member, name) >= organization.seats:
-        raise Invalid("not enough seats to add member")
+        raise InvalidAsText("not enough seats to add member")
     member = Member(organization=name, username=user.username, role=str(role))
     tx.put(member)
     _audit(tx, origin, "organization.member.add", organization, user, member.role, now)
@@ -133,7 +133,7 @@ def _new_member(view: View, who: object) -> User:
     if not isinstance(who, str):
         raise Invalid({"name": "unknown user"})
     if view.get(Organization, who) is not None:
-        raise Invalid("cannot add an organization as member to an organization")
+        raise InvalidAsText("cannot add an organization as member to an organization")
     try:
         return users.find_public(view, who)
     except NotFound:
@@ -155,10 +155,10 @@ def set_role(
     organization, user = find(tx, name), users.find_public(tx, who)
     member = tx.get(Member, name, user.username)
     if member is None:
-        raise Invalid("unknown_user")
+        raise InvalidAsText("unknown_user")
     admins = [one for one in tx.scan(Member, name) if one.role == "admin"]
     if [one.username for one in admins] == [user.username]:
-        raise Invalid("cannot demote last admin member")
+        raise InvalidAsText("cannot demote last admin member")
     rules.check({"role": _role_problem(role)})
     changed = msgspec.structs.replace(member, role=str(role))
     if changed != member:
@@ -179,7 +179,7 @@ def remove_member(tx: Transaction, origin: Origin, name: str, who: str, now: dat
     except NotFound:
         return
     if tx.count(Member, name) == 1:
-        raise Invalid("cannot remove last member")
+        raise InvalidAsText("cannot remove last member")
     member = tx.get(Member, name, user.username)
     if member is None:
         return

@@ -87,7 +87,7 @@ def error_object(
     status, message = status_of(error)
     value: dict[str, object] = {"status": status, "message": message}
     if isinstance(error, errors.Invalid):
-        value["errors"] = error.errors
+        value["errors"] = error.text if isinstance(error, errors.InvalidAsText) else error.errors
     if publishing and status in REBAR3_MISREADS and misread_by(request):
         status = 500
     return Response(
