@@ -62,3 +62,6 @@ def routes() -> Iterator[Route]:
     for page in PAGES:
         yield from page.routes.under("")
     yield from passwords.reset_routes.under("")
+    yield Route(
+        "GET", "/{path*}", pages.ANYONE, pages.nowhere, pages.web, pages.wants_page_anywhere
+    )

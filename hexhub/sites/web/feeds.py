@@ -25,7 +25,7 @@ MAP_MAX = 50_000
 def _xml(call: Call, text: Markup, kind: str, *, public: bool, seconds: int = 300) -> Response:
     scope = "public" if public and call.hub.anonymous_read == "true" else "private"
     return Response(
-        body=('<?xml version="1.0" encoding="utf-8"?>\n' + text).encode(),
+        body=(Markup('<?xml version="1.0" encoding="utf-8"?>\n') + text).encode(),
         headers={
             "Content-Type": f"{kind}; charset=utf-8",
             "Cache-Control": f"{scope}, max-age={seconds}",

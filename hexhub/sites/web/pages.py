@@ -14,7 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from cluster import ClusterError
 from hexhub import __version__
-from hexhub.errors import HubError
+from hexhub.errors import HubError, NotFound
 from hexhub.http import responses
 from hexhub.http.call import Call
 from hexhub.http.routes import Access, Handler
@@ -134,6 +134,16 @@ def redirect(address: str, *, status: int = 303) -> Response:
 def _must_sign_in(call: Call) -> bool:
     """Whether only those who are signed in read here (design §9)."""
     return call.hub.anonymous_read == "false" and call.actor.anonymous
+
+
+def wants_page_anywhere(request: BaseRequest) -> bool:
+    """Whether a browser asks for something that nothing else answers."""
+    return wants_page(request) and not request.raw_path.startswith("/api")
+
+
+async def nowhere(call: Call) -> StreamResponse:
+    """A page for every address that is none."""
+    raise NotFound
 
 
 async def web(call: Call, handler: Handler) -> StreamResponse:
