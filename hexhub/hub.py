@@ -65,6 +65,8 @@ class Hub:
     sealing_key: bytes
     """The root under which secrets of second factors are wrapped."""
     hashing_key: bytes
+    root: bytes = field(repr=False)
+    """The root secret, for backups and for putting what is kept under another one."""
     public_key_pem: bytes
     fingerprint: str
     url: str
@@ -140,4 +142,15 @@ def client_lines(hub: Hub) -> tuple[ClientLine, ...]:
             f'{{hex, [{{repos, [#{{name => <<"ORG">>, repo_url => <<"{url}/repos/ORG">>, '
             'repo_public_key => <<"…">>, repo_key => <<"KEY">>}]}]}.'
         ),
+        *(_mirror_lines(url) if hub.mirror is not None else ()),
+    )
+
+
+def _mirror_lines(url: str) -> tuple[ClientLine, ...]:
+    return (
+        ClientLine(
+            f"HEX_MIRROR={url} mix deps.get",
+            "hex.pm's packages through this hub, as hex.pm signed them; local.hex and local.rebar too",
+        ),
+        ClientLine(f"HEX_CDN={url} rebar3 get-deps", "the same with rebar3"),
     )

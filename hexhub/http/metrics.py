@@ -7,6 +7,7 @@ from collections.abc import Callable
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from hexhub import __version__
+from hexhub.http.mirror_metrics import MirrorCollector
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -31,6 +32,8 @@ class Metrics:
         self.term = self._gauge("hexhub_raft_term", "Current term.")
         self.is_leader = self._gauge("hexhub_raft_is_leader", "1 when this node leads.")
         self.damaged = self._gauge("hexhub_storage_damaged", "Objects found damaged since start.")
+        self.mirror = MirrorCollector()
+        self.registry.register(self.mirror)
         build = Gauge(
             "hexhub_build_info", "Version of this node.", ("version",), registry=self.registry
         )

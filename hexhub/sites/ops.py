@@ -6,12 +6,13 @@ import msgspec
 from aiohttp.web import Response, StreamResponse
 
 from cluster import ClusterError
-from hexhub.domain import permissions
+from hexhub.domain import permissions, upstream_names
 from hexhub.errors import Forbidden, HubError, Unauthenticated
 from hexhub.http import auth, membership, otp, responses
 from hexhub.http.call import Call
 from hexhub.http.metrics import CONTENT_TYPE, Metrics
 from hexhub.http.routes import Access, Handler, Routes
+from hexhub.hub import Hub
 
 ANYONE = Access("anyone")
 ADMINISTRATOR = Access("an administrator", credentials=True, permission="write")
@@ -60,6 +61,23 @@ async def ready(call: Call) -> StreamResponse:
     return _json({"status": "ok" if able else "no quorum"}, 200 if able else 503)
 
 
+def _upstream(hub: Hub) -> dict[str, object]:
+    """How the upstream does. Reported; a node is well without it."""
+    if hub.mirror is None:
+        return {}
+    circuit = hub.mirror.upstream.circuit.state
+    with hub.store.view() as view:
+        clashes = len(upstream_names.clashes(view))
+    return {
+        "upstream": {
+            "ok": circuit == "closed" and not clashes,
+            "circuit": circuit,
+            "offline": hub.mirror.upstream.settings.offline,
+            "name_clashes": clashes,
+        }
+    }
+
+
 @routes.get("/health", allow=ANYONE)
 async def health(call: Call) -> StreamResponse:
     """All parts at a glance."""
@@ -72,6 +90,7 @@ async def health(call: Call) -> StreamResponse:
                 "cluster": {"ok": state.quorum, "role": state.role},
                 "tables": {"ok": True, "applied": state.applied},
                 "storage": {"ok": call.hub.storage.damaged == 0},
+                **_upstream(call.hub),
             },
         },
         200 if state.quorum else 503,
@@ -138,6 +157,7 @@ def metrics_routes(metrics: Metrics) -> Routes:
         metrics.term.set(state.term)
         metrics.is_leader.set(state.role == "leader")
         metrics.damaged.set(call.hub.storage.damaged)
+        metrics.mirror.mirror = call.hub.mirror
         return Response(body=metrics.render(), headers={"Content-Type": CONTENT_TYPE})
 
     return found
