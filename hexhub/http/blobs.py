@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 from aiohttp.web import BaseRequest, Response, StreamResponse
 
 from hexhub.errors import NotFound, Unavailable
-from hexhub.http import responses
+from hexhub.http import responses, sendfile
 from hexhub.storage import Blob, Storage
 from hexhub.storage.memory import SmallBlobs
 
@@ -19,11 +20,37 @@ ONE_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 
 
 class Streamed(StreamResponse):
-    """An answer whose body comes in pieces; the dispatcher sends them."""
+    """An answer whose body comes in pieces; the dispatcher has them sent after the head."""
 
     def __init__(self, status: int, headers: dict[str, str], chunks: AsyncIterator[bytes]) -> None:
         super().__init__(status=status, headers=headers)
-        self.chunks = chunks
+        self._chunks = chunks
+
+    async def send(self, request: BaseRequest) -> None:
+        """Send the body."""
+        async for chunk in self._chunks:
+            await self.write(chunk)
+
+
+class StreamedPart(Streamed):
+    """A part of a file of this machine: sent by the kernel where it can, else in pieces."""
+
+    def __init__(
+        self, status: int, headers: dict[str, str], blob: Blob, path: Path, part: range
+    ) -> None:
+        super().__init__(status, headers, blob.chunks(part.start, part.stop))
+        self._blob = blob
+        self._path = path
+        self._part = part
+
+    async def send(self, request: BaseRequest) -> None:
+        if not sendfile.possible(request):
+            await super().send(request)
+            return
+        start = await sendfile.send(request, self, self._path, self._part.start, self._part.stop)
+        if start < self._part.stop:
+            self._chunks = self._blob.chunks(start, self._part.stop)
+            await super().send(request)
 
 
 async def answer(
@@ -75,7 +102,9 @@ def _from_disk(
         headers["Content-Range"] = f"bytes {part.start}-{part.stop - 1}/{blob.size}"
     part = part if part is not None else range(blob.size)
     headers["Content-Length"] = str(len(part))
-    return Streamed(status, headers, blob.chunks(part.start, part.stop))
+    if blob.path is None:
+        return Streamed(status, headers, blob.chunks(part.start, part.stop))
+    return StreamedPart(status, headers, blob, blob.path, part)
 
 
 def _unsatisfiable(size: int, headers: dict[str, str]) -> Response:

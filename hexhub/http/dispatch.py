@@ -123,8 +123,7 @@ class Dispatcher:
             await response.prepare(call.request)
         try:
             if isinstance(response, Streamed) and call.request.method != "HEAD":
-                async for chunk in response.chunks:
-                    await response.write(chunk)
+                await response.send(call.request)
             await response.write_eof()
             if bodies.never_comes(call.request) and call.request.protocol is not None:
                 # aiohttp would wait ten seconds for it.

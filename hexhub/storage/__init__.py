@@ -21,6 +21,8 @@ class Blob(Protocol):
     """An object that is there and was verified."""
 
     size: int
+    path: Path | None
+    """The file that holds it, where it is one of this machine."""
 
     async def read(self) -> bytes:
         """All of it, for small objects."""

@@ -41,20 +41,21 @@ class _Run(Protocol):
 
 class LocalBlob:
     def __init__(self, path: Path, size: int, run: _Run) -> None:
-        self.path = path
+        self.path: Path | None = path
+        self._file = path
         self.size = size
         self._run = run
 
     async def read(self) -> bytes:
-        return await self._run(self.path.read_bytes)
+        return await self._run(self._file.read_bytes)
 
     async def chunks(self, start: int, end: int) -> AsyncIterator[bytes]:
-        descriptor = await self._run(os.open, self.path, os.O_RDONLY)
+        descriptor = await self._run(os.open, self._file, os.O_RDONLY)
         try:
             while start < end:
                 piece = await self._run(os.pread, descriptor, min(CHUNK, end - start), start)
                 if not piece:
-                    raise Damaged(f"{self.path.name} ended early")
+                    raise Damaged(f"{self._file.name} ended early")
                 start += len(piece)
                 yield piece
         finally:
