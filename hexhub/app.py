@@ -21,6 +21,8 @@ from aiohttp.web import Server, ServerRunner, SockSite, UnixSite
 from cluster import ClusterError, Node, NodeSettings, Store
 from hexhub import __version__, control_socket, keyring, running, sealer
 from hexhub.attempts import Attempts
+from hexhub.backup.restore import unfinished
+from hexhub.backup.schedule import Schedule
 from hexhub.config import Config, check_listening
 from hexhub.counters import Counters
 from hexhub.domain import objects, settings, users
@@ -35,6 +37,7 @@ from hexhub.http.routes import ByHost, Router
 from hexhub.http.server import BACKLOG, HotPath, HttpServer, bind
 from hexhub.http.waiting import Waiting
 from hexhub.hub import Hub, client_lines, utc_now
+from hexhub.limits import Limits
 from hexhub.mail import Sender
 from hexhub.meeting import Meeting, advertised
 from hexhub.passwords import Passwords
@@ -90,6 +93,10 @@ async def open_hub(
     `wait` is called when there are no tables yet, and returns when there are.
     """
     async with AsyncExitStack() as stack:
+        if unfinished(config.data_dir):
+            raise Refused(
+                f"a restore into {config.data_dir} was cut off: run `hexhub backup restore` again"
+            )
         root = keyring.root_secret(config)
         meeting = await stack.enter_async_context(Meeting.open(config))
         about = NodeSettings(
@@ -143,10 +150,12 @@ async def open_hub(
             catalogue=Catalogue(store),
             docs_search=docs_search,
             unpacking=unpacking,
-            attempts=Attempts(enabled=config.rate_limits),
+            attempts=Attempts(enabled=bool(config.rate_limits)),
+            limits=Limits(store, config.rate_limits, proxies=config.behind_proxy),
             token_key=TokenKey(root),
             sealing_key=sealed.derive(root, "second factors"),
             hashing_key=await keyring.open_hashing_key(store, root),
+            root=root,
             public_key_pem=signing_key.public_key_pem(key),
             fingerprint=signing_key.fingerprint(key),
             url=config.url,
@@ -299,7 +308,7 @@ async def _live(face: Face, stop: asyncio.Event) -> None:
         await stack.enter_async_context(_listening(face, public, operator))
         _greet(config, hub)
         log.info("listening", node=config.node_name, url=config.url, version=__version__)
-        await _until_told_to_stop(hub, stop, log)
+        await _until_told_to_stop(face.config, hub, stop, log)
         log.info("stopping" if stop.is_set() else "opening again", node=config.node_name)
 
 
@@ -377,8 +386,21 @@ def _check_port(config: Config) -> None:
             )
 
 
+def _schedule(config: Config) -> Schedule | None:
+    if config.backup_dir is None:
+        return None
+    phrase = config.backup_passphrase
+    return Schedule(
+        folder=config.backup_dir,
+        every=timedelta(hours=config.backup_every),
+        keep=config.backup_keep,
+        passphrase=phrase.reveal() if phrase else None,
+        tables_only=config.storage_type != "local",
+    )
+
+
 async def _until_told_to_stop(
-    hub: Hub, stop: asyncio.Event, log: structlog.typing.FilteringBoundLogger
+    config: Config, hub: Hub, stop: asyncio.Event, log: structlog.typing.FilteringBoundLogger
 ) -> None:
     loop = asyncio.get_running_loop()
     ends = [loop.create_task(event.wait()) for event in (stop, hub.reopen)]
@@ -388,6 +410,11 @@ async def _until_told_to_stop(
         loop.create_task(hub.sender.run()),
         loop.create_task(_sweep(hub, log)),
     ]
+    if (schedule := _schedule(config)) is not None:
+        source = operator_face.backup.source(hub)
+        work.append(
+            loop.create_task(schedule.run(source, lambda: hub.node.status().role == "leader"))
+        )
     if hub.mirror is not None:
         work.append(loop.create_task(hub.mirror.run()))
     await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)

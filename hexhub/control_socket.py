@@ -76,6 +76,24 @@ def exchange(
             connection.close()
 
 
+@contextmanager
+def streamed(
+    data_dir: Path, path: str, body: Mapping[str, object], *, timeout_s: float = 600.0
+) -> Iterator[tuple[int, Iterator[bytes]]]:
+    """POST, and read the answer piece by piece. OSError when none answers or it breaks off."""
+    with short_path(data_dir) as socket_path:
+        connection = _Connection(socket_path, timeout_s)
+        try:
+            headers = {"Content-Type": "application/json"}
+            connection.request("POST", path, json.dumps(body).encode(), headers)
+            response = connection.getresponse()
+            yield response.status, iter(lambda: response.read(1 << 20), b"")
+        except http.client.HTTPException as error:
+            raise ConnectionError(f"the answer broke off: {error!r}") from error
+        finally:
+            connection.close()
+
+
 class _Connection(http.client.HTTPConnection):
     """HTTP over a unix socket."""
 

@@ -15,6 +15,7 @@ from hexhub.counters import Counters
 from hexhub.domain.tokens import Mint
 from hexhub.formats import sealed
 from hexhub.formats.access_token import TokenKey
+from hexhub.limits import Limits
 from hexhub.mail import Sender
 from hexhub.passwords import Passwords
 from hexhub.rendering import Rendering
@@ -53,6 +54,7 @@ class Hub:
     passwords: Passwords
     counters: Counters
     sender: Sender
+    limits: Limits
     small_blobs: SmallBlobs
     unpacked: Unpacked
     rendering: Rendering

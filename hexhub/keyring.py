@@ -37,6 +37,24 @@ def root_secret(config: Config) -> bytes:
         raise Refused(f"cannot read the secret at {path}: {error.strerror}") from None
 
 
+def existing_root_secret(config: Config) -> bytes | None:
+    """As `root_secret`, but none is made."""
+    if config.secret_key_base is not None:
+        return config.secret_key_base.reveal().encode()
+    try:
+        return _existing(config.secret_file)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise Refused(f"cannot read the secret: {error.strerror}") from None
+
+
+def keep_root_secret(config: Config, root: bytes) -> None:
+    """Make the file of the root secret, which is not there, hold this one."""
+    config.secret_file.parent.mkdir(parents=True, exist_ok=True)
+    _make(config.secret_file, root.decode())
+
+
 def _existing(path: Path) -> bytes:
     secret = path.read_bytes().strip()
     if len(secret) < 32:
@@ -44,11 +62,11 @@ def _existing(path: Path) -> bytes:
     return secret
 
 
-def _make(path: Path) -> None:
+def _make(path: Path, secret: str | None = None) -> None:
     new = path.with_name(f"{path.name}.{os.getpid()}")
     descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w") as file:
-        file.write(secrets.token_hex(32) + "\n")
+        file.write((secret or secrets.token_hex(32)) + "\n")
         file.flush()
         os.fsync(file.fileno())
     try:

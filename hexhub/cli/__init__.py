@@ -1,7 +1,7 @@
 """The command line: `hexhub`. Commands talk to the running node over the socket in its DATA_DIR.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found, 4 not allowed, 5 refused by a rule,
-6 no node answers, 130 interrupted.
+6 no node answers, 7 not as it was written, 10 done in part, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -10,7 +10,18 @@ import sys
 
 import click
 
-from hexhub.cli import accounts, audit, bundle, cluster, gen_config, health, inspect, node, rules
+from hexhub.cli import (
+    accounts,
+    audit,
+    backup,
+    bundle,
+    cluster,
+    gen_config,
+    health,
+    inspect,
+    node,
+    rules,
+)
 from hexhub.errors import Refused
 
 
@@ -29,6 +40,7 @@ for command in (
     *bundle.COMMANDS,
     *rules.COMMANDS,
     *gen_config.COMMANDS,
+    *backup.COMMANDS,
     *health.COMMANDS,
     *cluster.COMMANDS,
 ):

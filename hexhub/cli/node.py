@@ -92,6 +92,18 @@ class Options:
         return data
 
     @contextmanager
+    def streamed(self, path: str, body: Mapping[str, object]) -> Iterator[Iterator[bytes]]:
+        """Ask the node; the answer's bytes as they come. Raises Failed."""
+        with (
+            self._answering(),
+            control_socket.streamed(self.node_dir, path, body) as (status, pieces),
+        ):
+            if status >= 400:
+                value = json.loads(b"".join(pieces))
+                raise Failed(_problem(value, status), EXIT_CODES.get(status, 1))
+            yield pieces
+
+    @contextmanager
     def _answering(self) -> Iterator[None]:
         try:
             yield
