@@ -100,9 +100,7 @@ class Guard:
         elif "prevLogIdx" in message:
             self._behind(member, message)
         else:
-            piece = message.get("serialized")
-            if piece is None or not piece[2]:
-                message["commit_index"] = 0  # says nothing about our tail (C1)
+            message["commit_index"] = 0  # says nothing about our tail (C1)
             self._deliver(member, message)
 
     def _heard(self, member: str, term: int) -> None:

@@ -11,6 +11,7 @@ both before it calls anything settled.
 
 from __future__ import annotations
 
+import random
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -52,6 +53,8 @@ class Facts(Protocol):
     def leader(self) -> str | None: ...
     @property
     def others(self) -> frozenset[str]: ...
+    @property
+    def known(self) -> frozenset[str]: ...
 
 
 @dataclass(slots=True)
@@ -76,7 +79,7 @@ class Peers:
         self._heard: dict[str, float] = {}
         self._pinged = -1.0
         self._told = 0
-        self._seq = 0
+        self._seq = random.getrandbits(48)  # an answer to who we were before is none (C12)
         self._term = -1  # of which `_acked` speaks; -1 while another leads
         self._acked: dict[str, float] = {}
         self._granted: dict[str, float] = {}  # until when a member may hold a lease
@@ -152,7 +155,7 @@ class Peers:
             self._ping(now)
         if facts.applied != self._told:
             self._told = facts.applied
-            for member in facts.others:
+            for member in sorted(facts.others):
                 self._send(member, {"type": "applied", "index": self._told})
         self._answer_waiting(now)
 
@@ -243,17 +246,18 @@ class Peers:
             one.answer(None)
         if facts.leading:  # whoever led before may have granted leases, and holds one itself
             until = now + (EVIDENCE_SECONDS + LEASE_SECONDS) * CLOCK_MARGIN
-            self._granted = dict.fromkeys(facts.others, until)
+            self._granted = dict.fromkeys(facts.known, until)
 
     def _ping(self, now: float) -> None:
         self._pinged = now
-        for member in self._facts.others:
+        for member in sorted(self._facts.others):
             self._send(member, {"type": "ping", "sent": now, "applied": self._facts.applied})
 
     def _pong(self, member: str, sent: float) -> None:
         facts, now = self._facts, self._clock()
         behind = any(one.index > self.applied.get(member, 0) for one in self._settles)
-        lease = facts.ready and not behind and now - self._evidence() < EVIDENCE_SECONDS
+        follows = member in facts.others and not behind
+        lease = facts.ready and follows and now - self._evidence() < EVIDENCE_SECONDS
         if lease:
             self._granted[member] = now + LEASE_SECONDS * CLOCK_MARGIN
         led = facts.leading or now - self._led_at < LED_SECONDS

@@ -54,6 +54,9 @@ _DEFINITE = {
     FAIL_REASON.REQUEST_DENIED,
 }
 
+FROM_ANYONE = frozenset({"append_entries", "request_vote", "ping", "pong"})
+"""What counts from one who is no member here: it may be one by entries not heard of yet."""
+
 Answer = Callable[[Applied | None, bool], None]
 """What a proposal comes to: what was applied, or None and whether it certainly was not."""
 
@@ -128,6 +131,11 @@ class _Core(SyncObj):  # type: ignore[misc]
         self, start: int | None, count: int | None = None, maxSizeBytes: int | None = None
     ) -> list[Entry]:
         return [] if start is None else self._raft.journal.run(start, count, maxSizeBytes)
+
+    def _SyncObj__changeCluster(self, request: tuple[str, str]) -> bool:
+        """One change at a time: PySyncObj's own check never fires (C9)."""
+        alone = not self._raft.changing
+        return alone and bool(SyncObj._SyncObj__changeCluster(self, request))
 
     def _SyncObj__doChangeCluster(self, request: tuple[str, str], reverse: bool = False) -> bool:
         done = bool(SyncObj._SyncObj__doChangeCluster(self, request, reverse))
@@ -262,6 +270,16 @@ class Raft:
         return None if node is None else str(node.id)
 
     @property
+    def known(self) -> frozenset[str]:
+        """Everyone who is a member, or was one by an entry that is still here."""
+        return self.others.union(change.member for change in self.journal.changes.values())
+
+    @property
+    def changing(self) -> bool:
+        """Whether a change of the members is on its way."""
+        return max(self.journal.changes, default=0) > self.applied
+
+    @property
     def installing(self) -> bool:
         """Whether a snapshot of another member is being taken over."""
         return self.snapshots.installing
@@ -312,8 +330,7 @@ class Raft:
             done(reason == FAIL_REASON.SUCCESS)
 
         def ask() -> None:
-            pending = max(self.journal.changes, default=0) > self.applied
-            if not self.ready or pending or change.member == self.member:
+            if not self.ready or change.member == self.member:
                 done(False)
             else:
                 self._core._applyCommand(configuration.encode(change), called)
@@ -332,10 +349,8 @@ class Raft:
         """Take over a greeted connection to a member."""
 
         def take() -> None:
-            if link.peer.member in self.others and isinstance(self.carrier, Wires):
+            if isinstance(self.carrier, Wires):
                 self.carrier.adopt(link)
-            else:
-                link.close()
 
         self.call(take)
 
@@ -371,11 +386,8 @@ class Raft:
         self._between_ticks()
 
     def connected(self, member: str) -> None:
-        """A connection to `member` stands."""
-        if member in self.others:
-            self._core.transport._onNodeConnected(Member(member))
-        else:
-            self.carrier.drop(member)
+        """A connection to `member` stands; it may be a leader this member has not heard of."""
+        self._core.transport._onNodeConnected(Member(member))
 
     def ended(self, member: str) -> None:
         """The connection to `member` is gone."""
@@ -384,7 +396,9 @@ class Raft:
     def receive(self, member: str, frame: bytes) -> None:
         """Take one frame of a member. LinkRefused when it is none of ours."""
         message = messages.decode(frame)
-        if member in self.others and not self.peers.receive(member, message):
+        if member not in self.others and message["type"] not in FROM_ANYONE:
+            return
+        if not self.peers.receive(member, message):
             self.guard.incoming(member, message)
 
     def reconfigured(self, request: tuple[str, str], *, reverse: bool) -> None:

@@ -268,6 +268,7 @@ class Snapshots:
         receiving.file.write(piece.content)
         receiving.digest.update(piece.content)
         if last:
+            receiving.file.close()
             self._receiving = None
             self._installing = True
             self._run(lambda: self._prepare(receiving))
@@ -318,8 +319,7 @@ class Snapshots:
     def _prepare(self, receiving: _Receiving) -> None:
         meta = receiving.meta
         try:
-            with receiving.file as file:
-                file.flush()
+            with receiving.path.open("rb+") as file:
                 os.fsync(file.fileno())
             found = (receiving.digest.digest(), receiving.size)
             if found != (meta.digest, meta.size):
