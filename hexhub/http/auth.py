@@ -30,6 +30,14 @@ def header(call: Call) -> str | None:
     return values[0] if len(values) == 1 else None
 
 
+async def current(call: Call) -> None:
+    """Come to what is true now, before a credential is judged or something changed (design §4.3).
+
+    What was revoked anywhere before this request counts. Raises NoLeader.
+    """
+    await call.hub.store.barrier()
+
+
 async def authenticate(call: Call) -> Actor:
     """The actor of an API request. Raises Unauthenticated for a credential that is no good."""
     value = header(call)

@@ -59,7 +59,7 @@ async def _require_fetch(call: Call) -> None:
 async def _actor(call: Call) -> Actor:
     try:
         if auth.header(call) is not None:
-            await call.hub.store.barrier()
+            await auth.current(call)
         return await auth.repository_actor(call)
     except auth.RevokedKey as error:
         # Only the holder of the key hears this; to others the path does not exist.

@@ -22,6 +22,8 @@ async def api(call: Call, handler: Handler) -> StreamResponse:
     try:
         if "User-Agent" not in call.request.headers:
             raise BadRequest("User-Agent header is required")
+        if call.route.method != "GET" or auth.header(call) is not None:
+            await auth.current(call)
         call.actor = await auth.authenticate(call)
         if call.holds_nul:
             raise BadRequest("Bad request")
@@ -42,8 +44,6 @@ async def _authorize(call: Call) -> None:
     allow = call.route.allow
     if "version" in call.path:
         releases.parse_version(call.path["version"])
-    if call.route.method != "GET" or not call.actor.anonymous:
-        await call.hub.store.barrier()
     if allow.credentials or _closed(call):
         permissions.require_credentials(call.actor)
     if call.actor.anonymous:

@@ -64,7 +64,7 @@ async def by_header(call: Call) -> Actor:
     """The actor of an `Authorization` header; nobody without one or with one that is no good."""
     if auth.header(call) is None:
         return NOBODY
-    await call.hub.store.barrier()
+    await auth.current(call)
     try:
         return await auth.repository_actor(call)
     except Unauthenticated:

@@ -14,6 +14,7 @@ from aiohttp.web import StreamResponse
 from hexhub.domain import sessions
 from hexhub.domain.actors import Actor
 from hexhub.errors import Forbidden
+from hexhub.http import auth
 from hexhub.http.call import Call
 from hexhub.hub import Hub
 from hexhub.schema import Session
@@ -48,7 +49,7 @@ async def recognise(call: Call) -> None:
     call.visitor = _secret(call, visitor_cookie(call.hub))
     if secret is None:
         return
-    await call.hub.store.barrier()
+    await auth.current(call)
     with call.hub.store.view() as view:
         found = sessions.by_cookie(view, call.hub.secret_hash(secret), call.now)
     if found is None:

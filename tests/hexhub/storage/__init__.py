@@ -1,0 +1,1 @@
+"""Tests of stored objects and bodies on their way in."""
