@@ -15,6 +15,8 @@ from hexhub.errors import Errors, Invalid, NotFound
 from hexhub.schema import PUBLIC, Key, KeyUse, Organization, Package, Permission
 
 PERMISSIONS_MAX = 100
+NAME_SIZE_MAX = 255
+"""Bytes; names are part of an index, whose keys are bounded."""
 RESOURCE_INVALID = "invalid resource for given domain"
 
 
@@ -48,6 +50,8 @@ def create(
     problem = rules.text(name)
     if problem is None and len(str(name)) > rules.NAME_LENGTH_MAX:
         problem = f"should be at most {rules.NAME_LENGTH_MAX} character(s)"
+    if problem is None and len(str(name).encode()) > NAME_SIZE_MAX:
+        problem = f"should be at most {NAME_SIZE_MAX} byte(s)"
     rules.check(
         {
             "name": problem,

@@ -336,7 +336,11 @@ def retirement(reason: object, message: object) -> Retirement:
     errors = {field: problem for field, problem in problems.items() if problem}
     if errors:
         raise Invalid({"retirement": errors})
-    return Retirement(reason=str(reason), message=str(message) if message else None)
+    return Retirement(reason=str(reason), message=None if _is_blank(message) else str(message))
+
+
+def _is_blank(message: object) -> bool:
+    return message is None or (isinstance(message, str) and not message.strip())
 
 
 def _reason_problem(reason: object) -> str | None:
@@ -345,7 +349,7 @@ def _reason_problem(reason: object) -> str | None:
 
 
 def _message_problem(message: object) -> str | None:
-    if message in (None, "") or (isinstance(message, str) and not message.strip()):
+    if _is_blank(message):
         return None
     if problem := rules.text(message):
         return problem

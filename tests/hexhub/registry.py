@@ -5,7 +5,6 @@ from __future__ import annotations
 from hexhub.formats import registry as wire, signing_key
 from tests.hexhub.hubs import Person, TestHub
 
-
 SIZE_MAX = 16 * 1024 * 1024
 
 

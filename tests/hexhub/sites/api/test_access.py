@@ -293,7 +293,7 @@ async def test_every_401_has_a_challenge_and_nothing_else_has(
         assert challenge == ("Basic realm=hex" if answer.status == 401 else None)
 
 
-PUBLISH = {name: status for name, status in (NO_WRITE | {"organization": 201}).items()}
+PUBLISH = NO_WRITE | {"organization": 201}
 
 
 @pytest.mark.parametrize("name", CALLERS)
