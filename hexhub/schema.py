@@ -432,6 +432,16 @@ class Mail(Record, kw_only=True):
     error: str | None = None
 
 
+@schema.table("networks", key=("network",))
+class KnownNetwork(Record, kw_only=True):
+    """A network that the operator treats apart; `rule` is `blocked` or `unlimited`."""
+
+    network: str
+    rule: str
+    reason: str = ""
+    created_at: datetime
+
+
 @schema.table("settings", key=("name",))
 class Setting(Record, kw_only=True):
     """A value of the whole hub, such as the encrypted signing key."""

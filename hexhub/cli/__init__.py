@@ -19,6 +19,7 @@ from hexhub.cli import (
     gen_config,
     health,
     inspect,
+    networks,
     node,
     rules,
 )
@@ -37,6 +38,7 @@ for command in (
     *inspect.COMMANDS,
     *accounts.COMMANDS,
     *audit.COMMANDS,
+    *networks.COMMANDS,
     *bundle.COMMANDS,
     *rules.COMMANDS,
     *gen_config.COMMANDS,

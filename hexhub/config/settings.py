@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 from hexhub.config import values as v
 from hexhub.config.values import Network, Secret
+from hexhub.formats.rate_limits import RateLimits
 
 Known = Mapping[str, Any]
 
@@ -293,11 +294,11 @@ class Config:
         "Where the requirements of a published release must exist",
         shown="upstream (own in test mode)",
     )
-    rate_limits: bool = _setting(
-        v.boolean,
-        _unless_testing(True, False),
-        "Whether requests are limited (http-api.md §1.12)",
-        shown="true (false in test mode)",
+    rate_limits: RateLimits = _setting(
+        v.rate_limits,
+        _unless_testing(RateLimits(), RateLimits(enabled=False)),
+        "API requests a minute, such as ip=100 user=500 organization=500; false: no limit",
+        shown="true: ip=100 user=500 organization=500 (false in test mode)",
     )
     admin_user: str | None = _setting(
         v.text, None, "Name of the first administrator, made at start", bare=False

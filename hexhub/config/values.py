@@ -12,6 +12,9 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
+from hexhub.errors import Malformed
+from hexhub.formats.rate_limits import RateLimits, parse as parse_rate_limits
+
 STARS = "********"
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -211,6 +214,14 @@ def networks(value: str) -> tuple[Network, ...]:
         return tuple(ipaddress.ip_network(item) for item in _items(value))
     except ValueError as error:
         raise ValueError(f"must be a list of addresses or networks: {error}") from error
+
+
+def rate_limits(value: str) -> RateLimits:
+    """`true`, `false`, or requests a minute by kind of caller."""
+    try:
+        return parse_rate_limits(value)
+    except Malformed as error:
+        raise ValueError(str(error)) from error
 
 
 def members(value: str) -> tuple[str, ...]:

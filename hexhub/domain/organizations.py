@@ -198,7 +198,10 @@ def _audit(
     role: str | None,
     now: datetime,
 ) -> None:
-    params = {"organization": audited.organization(organization), "user": audited.user(user)}
+    params: audit.Params = {
+        "organization": audited.organization(organization),
+        "user": audited.user(user),
+    }
     if role is not None:
         params["role"] = role
     audit.record(tx, origin, action, params, now, organization=organization.name)

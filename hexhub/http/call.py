@@ -11,6 +11,7 @@ from aiohttp.web import BaseRequest
 
 from hexhub.domain.actors import NOBODY, Actor
 from hexhub.domain.audit import Origin
+from hexhub.formats import addresses
 from hexhub.schema import Session
 
 if TYPE_CHECKING:
@@ -75,4 +76,10 @@ class Call:
 
     @property
     def ip(self) -> str:
-        return self.request.remote or ""
+        """The client's address: the peer's, or what a named proxy says of it."""
+        proxies = self.hub.limits.proxies
+        peer = self.request.remote or ""
+        if not proxies:
+            return peer
+        forwarded = self.request.headers.getall("X-Forwarded-For", [])
+        return addresses.client(peer, forwarded, proxies)

@@ -94,6 +94,8 @@ class Dispatcher:
         if found is None:
             raise errors.NotFound
         call.route, call.path = found
+        if self._hub.limits.blocked(call.ip):
+            raise errors.Forbidden("Blocked")
         return await call.route.pipeline(call, _bad if call.holds_nul else call.route.handler)
 
     def _refuse(self, call: Call, error: Exception, request_id: str) -> StreamResponse:

@@ -6,12 +6,15 @@ from aiohttp.web import StreamResponse
 
 from cluster import ClusterError
 from hexhub.domain import permissions, releases
-from hexhub.errors import BadRequest, HubError
+from hexhub.errors import BadRequest, HubError, TooManyRequests
 from hexhub.http import auth, bodies, negotiation, otp, responses
 from hexhub.http.call import Call
 from hexhub.http.routes import Handler
 from hexhub.schema import PUBLIC, Package
 from hexhub.sites.api import access
+
+INDEX = "/api"
+"""The one address of the API that is not counted."""
 
 
 async def api(call: Call, handler: Handler) -> StreamResponse:
@@ -29,6 +32,7 @@ async def api(call: Call, handler: Handler) -> StreamResponse:
             raise BadRequest("Bad request")
         if "Origin" in call.request.headers and not _is_upload(call):
             call.headers["Access-Control-Allow-Origin"] = "*"
+        _count(call)
         await _authorize(call)
         return await handler(call)
     except (HubError, ClusterError) as error:
@@ -38,6 +42,22 @@ async def api(call: Call, handler: Handler) -> StreamResponse:
         if bodies.expects_continue(call.request):
             response.force_close()
         return response
+
+
+def _count(call: Call) -> None:
+    """Count the request, and say in every answer to it how many are left (http-api.md §1.12)."""
+    if call.route.pattern == INDEX:
+        return
+    actor = call.actor
+    user = actor.user.username if actor.user else None
+    counted = call.hub.limits.count(call.ip, user, actor.organization, call.now)
+    if counted is None:
+        return
+    call.headers["X-RateLimit-Limit"] = str(counted.limit)
+    call.headers["X-RateLimit-Remaining"] = str(counted.remaining)
+    call.headers["X-RateLimit-Reset"] = str(counted.reset)
+    if counted.exceeded:
+        raise TooManyRequests(counted.message)
 
 
 async def _authorize(call: Call) -> None:
