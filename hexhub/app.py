@@ -27,7 +27,7 @@ from hexhub.config import Config, check_listening
 from hexhub.counters import Counters
 from hexhub.domain import objects, settings, users
 from hexhub.domain.audit import OPERATOR
-from hexhub.errors import Invalid, Refused
+from hexhub.errors import Invalid, Refused, Unavailable
 from hexhub.formats import sealed, signing_key
 from hexhub.formats.access_token import TokenKey
 from hexhub.http.dispatch import Dispatcher, Log
@@ -46,13 +46,16 @@ from hexhub.repositories import verification
 from hexhub.repositories.first_of import Shelf
 from hexhub.repositories.mirror import Mirror
 from hexhub.repositories.own import Own
+from hexhub.repositories.topics import Memo, Topics
 from hexhub.repositories.upstream import Upstream, UpstreamSettings
 from hexhub.schema import schema
 from hexhub.search import Catalogue, DocsSearch
 from hexhub.sites import api, hexdocs, operator as operator_face, ops, repo, web
 from hexhub.storage import Storage
+from hexhub.storage.hybrid import HybridStorage
 from hexhub.storage.local import LocalStorage
 from hexhub.storage.memory import SmallBlobs
+from hexhub.storage.s3 import Bucket, S3Storage
 from hexhub.storage.spool import Spool
 from hexhub.unpacked import Unpacked
 
@@ -111,6 +114,7 @@ async def open_hub(
         if not _has_tables(store):
             await (wait or _formed)(node)
         key = await keyring.open_signing_key(config, store, root)
+        topics = Topics(store)
         own = Own(store, key)
         stack.callback(own.close)
         passwords = Passwords()
@@ -138,6 +142,8 @@ async def open_hub(
             spool=spool,
             small_blobs=SmallBlobs(),
             own=own,
+            topics=topics,
+            package_objects=Memo(topics),
             mirror=mirror,
             shelf=Shelf(own, mirror, store, key) if mirror else None,
             passwords=passwords,
@@ -183,9 +189,50 @@ def _has_tables(store: Store) -> bool:
         return settings.get(view, settings.HASHING_KEY) is not None
 
 
-async def open_storage(config: Config) -> Storage:
-    """This node's objects, as STORAGE_TYPE says."""
-    return LocalStorage(config.storage_path)
+async def open_storage(config: Config) -> LocalStorage | S3Storage | HybridStorage:
+    """This node's objects, as STORAGE_TYPE says. Raises Refused for a bucket that cannot work."""
+    if config.storage_type == "local":
+        return LocalStorage(config.storage_path)
+    bucket = await S3Storage.open(bucket_of(config))
+    bucket.redirects = config.s3_redirect
+    try:
+        await bucket.check()
+    except Unavailable as error:  # it may come back: reads of what is here go on meanwhile
+        structlog.get_logger().warning("the bucket does not answer", reason=str(error))
+    except BaseException:
+        await bucket.close()
+        raise
+    if config.storage_type == "s3":
+        return bucket
+    local = LocalStorage(config.storage_path)
+    hybrid = HybridStorage(
+        bucket, local, Spool(config.data_dir / "spool-cache"), config.s3_cache_size
+    )
+    await hybrid.begin()
+    return hybrid
+
+
+def bucket_of(config: Config) -> Bucket:
+    """The bucket that the settings name. Raises Refused when they name none."""
+    if config.s3_bucket is None:
+        raise Refused("S3_BUCKET is not set")
+    secret = config.aws_secret_access_key
+    endpoint = None
+    if config.aws_s3_host is not None:
+        port = f":{config.aws_s3_port}" if config.aws_s3_port else ""
+        host = f"[{config.aws_s3_host}]" if ":" in config.aws_s3_host else config.aws_s3_host
+        endpoint = f"{config.aws_s3_scheme}://{host}{port}"
+    return Bucket(
+        name=config.s3_bucket,
+        prefix=config.s3_bucket_path,
+        region=config.aws_region,
+        endpoint=endpoint,
+        path_style=config.aws_s3_path_style,
+        access_key_id=config.aws_access_key_id,
+        secret_access_key=secret.reveal() if secret else None,
+        encryption=config.s3_encryption,
+        kms_key=config.s3_kms_key,
+    )
 
 
 async def _end(task: asyncio.Task[None]) -> None:
@@ -371,7 +418,7 @@ def public_face(
     routes = router(metrics, config.docs_host)
     if not hot:
         return HttpServer(Dispatcher(hub, routes, metrics, log))
-    answers = HotAnswers(hub.store)
+    answers = HotAnswers(hub.topics)
     return HttpServer(
         Dispatcher(hub, routes, metrics, log, answers), HotPath(answers, log, config.docs_host)
     )

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hexhub.attempts import Attempts
 from hexhub.counters import Counters
@@ -22,6 +22,7 @@ from hexhub.rendering import Rendering
 from hexhub.repositories.first_of import Shelf
 from hexhub.repositories.mirror import Mirror
 from hexhub.repositories.own import Own
+from hexhub.repositories.topics import Memo, Topics
 from hexhub.search import Catalogue, DocsSearch
 from hexhub.storage import Storage
 from hexhub.storage.memory import SmallBlobs
@@ -47,6 +48,9 @@ class Hub:
     storage: Storage
     spool: Spool
     own: Own
+    topics: Topics
+    package_objects: Memo[Any]
+    """Packages as the API shows them, encoded."""
     mirror: Mirror | None = None
     """None: there is no upstream."""
     shelf: Shelf | None = None

@@ -14,24 +14,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
 
 from aiohttp.helpers import rfc822_formatted_time
 from aiohttp.web import BaseRequest, Response, StreamResponse
 
-from cluster import Change
 from hexhub.http import responses
-from hexhub.schema import Downloads, KeyUse, Package, Release
-
-if TYPE_CHECKING:
-    from cluster import Store
+from hexhub.repositories.topics import State, Topic, Topics
 
 ENTRIES_MAX = 20_000
 HEAD_SIZE_MAX = 2048
 LINES_MAX = 24
-
-Topic: TypeAlias = tuple[str, str]
-"""What an answer is about: repository and package; the package is empty for `names`, `versions`."""
 
 PLAIN = bytes(range(0x20, 0x7F)) + b"\r\n"
 ACCEPTS = frozenset({b"", b"*/*", b"application/json"})
@@ -41,16 +33,13 @@ IGNORED_HEADERS = frozenset(
     {b"user-agent", b"accept-encoding", b"accept-language", b"te", b"pragma"}
 )
 
-QUIET_RECORDS = frozenset({Downloads, KeyUse})
-"""Tables that no answer kept here depends on and that change all the time."""
-
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
     """The promise that an answer about a topic was made after this moment."""
 
     topic: Topic
-    changes: tuple[int, int]
+    state: State
     until: float | None
     on_hit: Callable[[], None] | None
 
@@ -85,12 +74,11 @@ class Asked:
 class HotAnswers:
     """Answers by path and kind of request: `GET`, `HEAD`, or `304`."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, topics: Topics) -> None:
+        self._topics = topics
         self._kept: dict[tuple[bytes, bytes], Kept] = {}
         self._about: dict[Topic, set[tuple[bytes, bytes]]] = {}
-        self._changes: dict[Topic, int] = {}
-        self._forgotten = 0
-        store.subscribe(self._changed)
+        topics.watch(self._changed)
 
     def ticket(
         self,
@@ -101,10 +89,7 @@ class HotAnswers:
     ) -> Ticket:
         """To be taken before an answer is made; `for_s` bounds how long it stays true."""
         until = None if for_s is None else time.monotonic() + for_s
-        return Ticket(topic, self._state(topic), until, on_hit)
-
-    def _state(self, topic: Topic) -> tuple[int, int]:
-        return self._forgotten, self._changes.get(topic, 0)
+        return Ticket(topic, self._topics.state(topic), until, on_hit)
 
     def remember(
         self,
@@ -116,7 +101,7 @@ class HotAnswers:
     ) -> None:
         """Keep an answer that was sent, if it is one that may be sent again."""
         kind = _kind(request, response)
-        if kind is None or self._state(ticket.topic) != ticket.changes:
+        if kind is None or self._topics.state(ticket.topic) != ticket.state:
             return
         assert isinstance(response, Response)
         key = (request.raw_path.encode(), kind)
@@ -149,27 +134,16 @@ class HotAnswers:
             return None
         return kept
 
-    def _changed(self, change: Change) -> None:
-        if change.keys is None:
-            self._clear()
-            return
-        for record, key in change.keys:
-            if record in (Package, Release):
-                self._drop((key[0], key[1]))
-                self._drop((key[0], ""))
-            elif record not in QUIET_RECORDS:
-                self._clear()
+    def _changed(self, topic: Topic | None) -> None:
+        if topic is None:
+            self._kept.clear()
+            self._about.clear()
+        else:
+            self._drop(topic)
 
     def _drop(self, topic: Topic) -> None:
-        self._changes[topic] = self._changes.get(topic, 0) + 1
         for key in self._about.pop(topic, ()):
             self._kept.pop(key, None)
-
-    def _clear(self) -> None:
-        self._forgotten += 1
-        self._kept.clear()
-        self._about.clear()
-        self._changes.clear()
 
 
 def _kind(request: BaseRequest, response: StreamResponse) -> bytes | None:

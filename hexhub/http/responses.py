@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import format_datetime, parsedate_to_datetime
 
@@ -115,19 +116,44 @@ def resource(
     location: str | None = None,
 ) -> Response:
     """A resource of the API in the negotiated format, or 304 when the client has it already."""
-    body = negotiation.encode(value, call.format)
+    if conditional:
+        return encoded(call, encode(value, call.format, modified), cache=cache)
     headers = {"Cache-Control": f"{cache}, max-age=60", "Vary": VARY}
     if location is not None:
         headers["Location"] = location
-    if conditional:
-        headers["ETag"] = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
-        if modified is not None:
-            headers["Last-Modified"] = format_datetime(modified.astimezone(UTC), usegmt=True)
-        if is_fresh(call.request, headers["ETag"], modified):
-            headers["Cache-Control"] = NO_STORE
-            return Response(status=304, headers=headers)
     headers["Content-Type"] = negotiation.CONTENT_TYPES[call.format]
+    body = negotiation.encode(value, call.format)
     return Response(status=status, body=body, headers=headers)
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """A resource as bytes of one format, with what conditional requests compare."""
+
+    body: bytes
+    etag: str
+    modified: datetime | None
+    last_modified: str | None
+
+
+def encode(value: object, format: str, modified: datetime | None) -> Encoded:
+    """Encode a resource."""
+    body = negotiation.encode(value, format)
+    last_modified = format_datetime(modified.astimezone(UTC), usegmt=True) if modified else None
+    etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+    return Encoded(body, etag, modified, last_modified)
+
+
+def encoded(call: Call, value: Encoded, *, cache: str = "private") -> Response:
+    """A resource that is encoded already, or 304 when the client has it."""
+    headers = {"Cache-Control": f"{cache}, max-age=60", "Vary": VARY, "ETag": value.etag}
+    if value.last_modified is not None:
+        headers["Last-Modified"] = value.last_modified
+    if is_fresh(call.request, value.etag, value.modified):
+        headers["Cache-Control"] = NO_STORE
+        return Response(status=304, headers=headers)
+    headers["Content-Type"] = negotiation.CONTENT_TYPES[call.format]
+    return Response(body=value.body, headers=headers)
 
 
 def plain(call: Call, value: object, *, status: int = 200) -> Response:

@@ -61,13 +61,14 @@ async def index(call: Call) -> StreamResponse:
 @upstream.otherwise(upstream.package)
 async def show(call: Call) -> StreamResponse:
     """One package."""
-    with call.hub.store.view() as view:
+    hub, today = call.hub, call.now.date()
+    with hub.store.view() as view:
         package = packages.find(view, call.actor, repository(call), call.path["name"])
-        value = render.package_show(call.hub, view, package, call.now.date())
-    return responses.resource(
-        call,
-        value,
-        cache=cache(call, package.repository),
-        conditional=True,
-        modified=package.updated_at,
-    )
+
+        def encoded() -> responses.Encoded:
+            value = render.package_show(hub, view, package, today)
+            return responses.encode(value, call.format, package.updated_at)
+
+        topic = (package.repository, package.name)
+        shown = hub.package_objects.get(topic, f"{call.format} {today}", encoded)
+    return responses.encoded(call, shown, cache=cache(call, package.repository))
