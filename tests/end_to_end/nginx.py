@@ -1,0 +1,65 @@
+"""nginx in front of several nodes, with the very file that `hexhub gen-config nginx` prints."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.end_to_end.node import RunningNode, free_ports
+
+
+def require_nginx() -> None:
+    """Skip without nginx on a developer's machine; fail in CI, where it has to be."""
+    if shutil.which("nginx") is not None:
+        return
+    if os.environ.get("CI") == "true":
+        pytest.fail("nginx is not installed, and CI has to run it")
+    pytest.skip("nginx is not installed")
+
+
+@contextmanager
+def in_front_of(nodes: Sequence[RunningNode], folder: Path) -> Iterator[int]:
+    """A running nginx on the loopback; the port it listens on."""
+    folder.mkdir()
+    (port,) = free_ports(1)
+    given = [word for node in nodes for word in ("--node", f"127.0.0.1:{node.port}")]
+    generated = nodes[0].command("gen-config", "nginx", *given)
+    site = re.sub(r"listen 443 ssl;", f"listen 127.0.0.1:{port};", generated)
+    site = re.sub(r"^\s*ssl_certificate.*$", "", site, flags=re.MULTILINE)
+    temporary = "".join(
+        f"{kind}_temp_path {folder}/{kind};"
+        for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    (folder / "nginx.conf").write_text(
+        f"pid {folder}/pid; error_log {folder}/error.log; daemon off; worker_processes 1;\n"
+        f"events {{}}\nhttp {{ access_log off; {temporary}\n{site}\n}}\n"
+    )
+    command = ["nginx", "-e", "stderr", "-p", str(folder), "-c", str(folder / "nginx.conf")]
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    try:
+        _wait_until_it_listens(port, process)
+        yield port
+    finally:
+        process.terminate()
+        process.communicate(timeout=20)
+
+
+def _wait_until_it_listens(port: int, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=5).close()
+            return
+        except OSError:
+            assert process.poll() is None, "nginx ended"
+            assert time.monotonic() < deadline, "nginx does not listen"
+            time.sleep(0.05)
