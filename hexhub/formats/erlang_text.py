@@ -57,18 +57,23 @@ _LETTERS = dict(zip("nrtvbfesd", "\n\r\t\v\b\f\x1b\x20\x7f", strict=True))
 _ENDS_IN_BACKSLASH = re.compile(r'(?<!\\)(?:\\\\)++"')
 
 
+IDENTITY = frozenset({"name", "version", "requirements"})
+"""Keys that two readers must never read differently. Clients write others twice and mean it: the
+Hex client's own suite publishes a `description` and an `app` under an atom and a string."""
+
+
 def parse_config(data: bytes, *, unique: bool = False) -> dict[str, object]:
     """The normalized metadata of a metadata.config of at most SIZE_MAX bytes. Raises Malformed.
 
     Binaries are str when they are UTF-8, else bytes; true and false are bool; undefined, nil, null and none are
-    None; tuples, lists and maps are tuple, list and dict. Of equal keys the last wins, or with `unique` the
-    file is refused.
+    None; tuples, lists and maps are tuple, list and dict. Of equal keys the last wins; with `unique` a file
+    that says twice which release it is, or what that requires, is refused.
     """
     metadata: dict[str, object] = {}
     for key, value in parse_pairs(data):
         if not isinstance(key, str):
             raise Malformed("a key of the metadata is not text")
-        if unique and key in metadata:
+        if unique and key in metadata and key in IDENTITY:
             raise Malformed(f"the key {quoted(key)} appears twice")
         metadata[key] = value
     return normalize(metadata)

@@ -105,7 +105,7 @@ async def decide(call: Call) -> StreamResponse:
         row.client,
         row.name,
         call.ip,
-        call.user_agent,
+        "",  # the client's own name for itself comes with its first use
         call.now,
     )
     with store.view() as view:

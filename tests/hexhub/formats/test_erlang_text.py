@@ -127,12 +127,13 @@ def test_the_first_error_is_the_one_of_the_real_library(config: bytes, kind: str
         parse_config(config)
 
 
-def test_equal_keys_are_refused_when_asked() -> None:
-    config = b'{<<"a">>,1}.{<<"b">>,2}.{<<"a">>,3}.'
-    assert parse_config(config) == {"a": 3, "b": 2}
-    with pytest.raises(Malformed, match='"a" appears twice'):
+def test_equal_keys_are_refused_when_asked_where_they_say_which_release_this_is() -> None:
+    config = b'{<<"name">>,1}.{<<"b">>,2}.{<<"name">>,3}.'
+    assert parse_config(config) == {"name": 3, "b": 2}
+    with pytest.raises(Malformed, match='"name" appears twice'):
         parse_config(config, unique=True)
-    assert parse_pairs(config) == [("a", 1), ("b", 2), ("a", 3)]
+    assert parse_pairs(config) == [("name", 1), ("b", 2), ("name", 3)]
+    assert parse_config(b'{<<"app">>,1}.{<<"app">>,2}.', unique=True) == {"app": 2}
 
 
 @pytest.mark.parametrize(
