@@ -5,12 +5,37 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 TOKEN = re.compile(r'([^\s:"]+):(?:"([^"]*)"?|(\S*))|(\S+)')
 FILTERS = ("name", "description", "depends", "build_tool", "updated_after")
 LENGTH_MAX = 500
+STOP_WORDS = frozenset(
+    [
+        "a",
+        "an",
+        "and",
+        "are",
+        "as",
+        "at",
+        "be",
+        "by",
+        "for",
+        "from",
+        "in",
+        "is",
+        "it",
+        "of",
+        "on",
+        "or",
+        "that",
+        "the",
+        "to",
+        "with",
+    ]
+)
+"""Words that say nothing about a package."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +78,14 @@ class Query:
 
 
 def _time(text: str) -> datetime | None:
+    """Of zero offset, or a plain date; what else it may be is ignored."""
     try:
         found = datetime.fromisoformat(text)
     except ValueError:
         return None
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
+    if found.tzinfo is None:
+        return found.replace(tzinfo=UTC)
+    return found if found.utcoffset() == timedelta() else None
 
 
 def name_matches(name: str, wanted: str) -> bool:
@@ -81,11 +109,18 @@ def pattern_matches(repository: str, name: str, pattern: str) -> bool:
 def stems(text: str) -> frozenset[str]:
     """The words of a text, cut so that singular and plural meet."""
     words = "".join(char if char.isalnum() else " " for char in text.lower()).split()
-    return frozenset(_stem(word) for word in words)
+    return frozenset(_stem(word) for word in words if word not in STOP_WORDS)
 
 
 def _stem(word: str) -> str:
-    for ending in ("ing", "ies", "es", "ed", "s", "y"):
+    """Enough English that singular and plural, and the forms of a verb, meet."""
+    if word.endswith("ies"):
+        word = word[:-3] + "y"
+    elif word.endswith(("sses", "xes", "zes", "ches", "shes")):
+        word = word[:-2]
+    elif word.endswith("s") and not word.endswith(("ss", "us", "is")):
+        word = word[:-1]
+    for ending in ("ing", "ed", "e", "y"):
         if word.endswith(ending) and len(word) - len(ending) >= 3:
             return word[: -len(ending)]
     return word
@@ -99,4 +134,11 @@ def contains(extra: Mapping[str, Any], wanted: tuple[str, ...]) -> bool:
             return False
         value = value[key]
     values = value if isinstance(value, list) else [value]
-    return any(str(each) == wanted[-1] for each in values)
+    return any(_same(each, wanted[-1]) for each in values)
+
+
+def _same(value: object, wanted: str) -> bool:
+    """A text that is a whole number means the number."""
+    if re.fullmatch(r"-?\d{1,18}", wanted):
+        return isinstance(value, int) and not isinstance(value, bool) and value == int(wanted)
+    return value == wanted

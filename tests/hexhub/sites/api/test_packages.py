@@ -1,179 +1,144 @@
-"""Lists of packages: scope, order, pages, free-text search (http-api.md §1.11, §3.6)."""
+"""Lists of packages: the search language, order, pages, and who sees what."""
 
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
+from urllib.parse import quote
 
+import msgspec
 import pytest
-import pytest_asyncio
 
 from hexhub.domain import downloads
-from hexhub.schema import Package, PackageMeta
-from tests.hexhub.hubs import ERLANG, Person, TestHub
-from tests.hexhub.packages import package
-
-pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-FILLER = 205
+from hexhub.schema import Package
+from tests.end_to_end.packages import Requirement, tarball
+from tests.hexhub.hubs import Person, TestHub
 
 
-@pytest.fixture(scope="module")
-def hub(module_hub: TestHub) -> TestHub:
-    """One hub for all tests here."""
-    return module_hub
+def package(name: str, version: str = "1.0.0", **more: object) -> bytes:
+    return tarball(name, version, {"src/a.erl": b"-module(a).\n"}, **more)  # type: ignore[arg-type]
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def people(hub: TestHub, module_mara: Person) -> dict[str, Person]:
-    """A member, a stranger, an organization's key; and what there is to find."""
-    mara = module_mara
+async def found(who: Person, search: str = "", more: str = "", base: str = "/api") -> list[str]:
+    answer = await who.get(f"{base}/packages?search={quote(search)}{more}")
+    assert answer.status == 200, answer.body
+    return [row["name"] for row in answer.value]
+
+
+@pytest.fixture
+async def shelf(hub: TestHub, mara: Person) -> Person:
+    """Three public packages and one private one."""
+    for tar in (
+        package("acorn", description="Seeds of oaks", build_tools=("rebar3",)),
+        package("beech_nut", description="Another seed / nut", build_tools=("mix", "make")),
+        package("oak", description="A tree", requirements={"acorn": Requirement("~> 1.0")}),
+    ):
+        assert (await mara.publish(tar)).status == 201
     await hub.organization("forest", mara)
-    told = {
-        "acorn": "Seeds of trees, growing slowly",
-        "oak_tree": "A big plant",
-        "plug": "Connect 100% of under_score things",
-        "jason": "Blazing parsers for JSON",
-        "jason_native": "Native helpers",
-    }
-    for name, description in told.items():
-        assert (await mara.publish(package(name, description=description))).status == 201
-        hub.clock.ahead += timedelta(seconds=1)
-    private = package("secret_oak", description="Hidden seeds")
-    assert (await mara.publish(private, repository="forest")).status == 201
+    assert (await mara.publish(package("acorn_tools"), repository="forest")).status == 201
+    return mara
+
+
+@pytest.mark.parametrize(
+    ("search", "names"),
+    [
+        ("", ["acorn", "acorn_tools", "beech_nut", "oak"]),
+        ("  acorn ", ["acorn", "acorn_tools"]),
+        ("ACOR", ["acorn", "acorn_tools"]),
+        ("ac", []),
+        ("ac%", []),
+        ("beech_nut", ["beech_nut"]),
+        ("beechXnut", []),
+        ("seed", ["acorn", "beech_nut"]),
+        ("trees of seeds", ["acorn", "beech_nut", "oak"]),
+        ("forest/acorn", ["acorn_tools"]),
+        ("forest/oak", ["acorn"]),
+        ("name:acorn", ["acorn"]),
+        ("name:acorn*", ["acorn", "acorn_tools"]),
+        ("name:*nut", ["beech_nut"]),
+        ("name:*o*", ["acorn", "acorn_tools", "oak"]),
+        ("name:forest/acorn*", ["acorn_tools"]),
+        ("description:tree", ["oak"]),
+        ('description:"another tree"', ["beech_nut", "oak"]),
+        ("depends:acorn", ["oak"]),
+        ("depends:hexpm:acorn", ["oak"]),
+        ("depends:forest:acorn", []),
+        ("build_tool:mix", ["beech_nut"]),
+        ("build_tool:mi", []),
+        ("name:oak name:acorn", ["acorn"]),
+        ("acorn build_tool:mix", []),
+        ("colour:green acorn", ["acorn", "acorn_tools"]),
+        (":acorn", []),
+        ("extra:acorn", []),
+        ("updated_after:2020-01-01T00:00:00Z name:oak", ["oak"]),
+        ("updated_after:2999-01-01T00:00:00Z", []),
+        ("updated_after:yesterday name:oak", ["oak"]),
+        ("updated_after:2999-01-01T00:00:00+02:00 name:oak", ["oak"]),
+    ],
+)
+async def test_the_search_language(shelf: Person, search: str, names: list[str]) -> None:
+    assert await found(shelf, search) == names
+
+
+async def test_extra_metadata_is_searched_by_containment(hub: TestHub, shelf: Person) -> None:
+    with hub.hub.store.view() as view:
+        row = view.get(Package, "hexpm", "oak")
+    assert row is not None
+    extra = {"foo": "bar", "n": 7, "deep": {"er": "x"}}
+    meta = msgspec.structs.replace(row.meta, extra=extra)
+    await hub.hub.store.transact(lambda tx: tx.put(msgspec.structs.replace(row, meta=meta)))
+
+    assert await found(shelf, "extra:foo,bar") == ["oak"]
+    assert await found(shelf, "extra:foo,baz") == []
+    assert await found(shelf, "extra:n,7") == ["oak"]
+    assert await found(shelf, "extra:deep,er,x") == ["oak"]
+    assert await found(shelf, "extra:foo,bar extra:n,8") == []
+
+
+async def test_orders(hub: TestHub, shelf: Person) -> None:
     today = hub.hub.now().date()
-    counts = {"plug": {1: 5, 200: 1}, "acorn": {200: 50}, "jason": {2: 2}}
-    await hub.hub.store.transact(
-        downloads.add,
-        {
-            ("hexpm", name, "1.0.0", (today - timedelta(days=age)).isoformat()): count
-            for name, by_age in counts.items()
-            for age, count in by_age.items()
-        },
-    )
-    return {
-        "mara": mara,
-        "stranger": await hub.user("otto"),
-        "organization": await hub.key("forest", "api", organization=True),
-        "nobody": hub.nobody,
+    recent, old = today - timedelta(days=3), today - timedelta(days=200)
+    counts = {
+        ("hexpm", "oak", "1.0.0", old.isoformat()): 9,
+        ("hexpm", "acorn", "1.0.0", recent.isoformat()): 2,
     }
+    await hub.hub.store.transact(downloads.add, counts)
+    await shelf.post("/api/packages/acorn/retire", {"reason": "other"})
+
+    assert await found(shelf, more="&sort=downloads") == [
+        "oak",
+        "acorn",
+        "acorn_tools",
+        "beech_nut",
+    ]
+    assert (await found(shelf, more="&sort=recent_downloads"))[0] == "acorn"
+    assert (await found(shelf, more="&sort=total_downloads"))[0] == "oak"
+    assert (await found(shelf, more="&sort=inserted_at"))[0] == "acorn_tools"
+    assert (await found(shelf, more="&sort=updated_at"))[0] == "acorn"
+    assert sorted(await found(shelf, more="&sort=moon")) == sorted(await found(shelf))
+    by_update = await found(shelf, "updated_after:2020-01-01T00:00:00Z", "&sort=name")
+    assert by_update[-1] == "acorn", "the oldest update comes first, whatever sort says"
 
 
-async def _names(person: Person, query: str = "", prefix: str = "/api") -> list[str]:
-    answer = await person.get(f"{prefix}/packages{query}")
-    assert answer.status == 200
-    return [entry["name"] for entry in answer.value]
+async def test_pages(shelf: Person) -> None:
+    assert await found(shelf, more="&per_page=2") == ["acorn", "acorn_tools"]
+    assert await found(shelf, more="&per_page=2&page=2") == ["beech_nut", "oak"]
+    assert await found(shelf, more="&per_page=2&page=3") == []
+    assert await found(shelf, more="&per_page=0") == []
+    for odd in ("page=0", "page=-1", "page=x", "per_page=-3", "per_page=1000", "page=1.5"):
+        assert len(await found(shelf, more=f"&{odd}")) == 4, odd
 
 
-PUBLIC = ["acorn", "jason", "jason_native", "oak_tree", "plug"]
+async def test_everyone_finds_only_what_they_may_see(hub: TestHub, shelf: Person) -> None:
+    olaf = await hub.user("olaf")
+    forest = await hub.key("forest", "api", organization=True)
+    public = ["acorn", "beech_nut", "oak"]
 
-
-async def test_a_list_holds_what_the_caller_may_see_by_name(people: dict[str, Person]) -> None:
-    assert await _names(people["nobody"]) == PUBLIC
-    assert await _names(people["stranger"]) == PUBLIC
-    assert await _names(people["mara"]) == [*PUBLIC, "secret_oak"]
-    assert await _names(people["organization"]) == [*PUBLIC, "secret_oak"]
-    assert await _names(people["mara"], prefix="/api/repos/forest") == ["secret_oak"]
-    assert await _names(people["mara"], prefix="/api/repos/hexpm") == PUBLIC
-    for who in ("nobody", "stranger"):
-        for name in ("forest", "unknown"):
-            assert (await people[who].get(f"/api/repos/{name}/packages")).status == 404
-
-
-@pytest.mark.parametrize(
-    ("sort", "expected"),
-    [
-        ("name", PUBLIC),
-        ("total_downloads", ["acorn", "plug", "jason"]),
-        ("downloads", ["acorn", "plug", "jason"]),
-        ("recent_downloads", ["plug", "jason"]),
-        ("inserted_at", ["jason_native", "jason", "plug", "oak_tree", "acorn"]),
-        ("updated_at", ["jason_native", "jason", "plug", "oak_tree", "acorn"]),
-    ],
-)
-async def test_a_list_is_sorted_as_asked(
-    people: dict[str, Person], sort: str, expected: list[str]
-) -> None:
-    found = await _names(people["nobody"], f"?sort={sort}")
-    assert found[: len(expected)] == expected
-    assert sorted(found) == PUBLIC
-
-
-async def test_an_unknown_order_loses_nothing(people: dict[str, Person]) -> None:
-    assert sorted(await _names(people["nobody"], "?sort=colour")) == PUBLIC
-
-
-@pytest.mark.parametrize(
-    ("search", "expected"),
-    [
-        ("", PUBLIC),
-        ("%20%20", PUBLIC),
-        ("jason", ["jason", "jason_native"]),
-        ("JASON", ["jason", "jason_native"]),
-        ("aso", ["jason", "jason_native"]),
-        ("oak", ["oak_tree"]),
-        ("seed", ["acorn"]),
-        ("grow", ["acorn"]),
-        ("parser", ["jason"]),
-        ("nothing_at_all", []),
-        ("ja", []),
-        ("%25", []),
-        ("_", []),
-        ("hexpm/jason", ["jason", "jason_native"]),
-        ("hexpm/oak_tree", ["oak_tree"]),
-        ("forest/secret_oak", []),
-        ("plant%20seeds", ["acorn", "oak_tree"]),
-    ],
-)
-async def test_free_text_finds_names_and_descriptions(
-    people: dict[str, Person], search: str, expected: list[str]
-) -> None:
-    assert await _names(people["nobody"], f"?search={search}") == expected
-
-
-async def test_search_never_shows_what_is_hidden(people: dict[str, Person]) -> None:
-    for who, expected in (("mara", ["secret_oak"]), ("stranger", []), ("nobody", [])):
-        assert await _names(people[who], "?search=secret_oak") == expected
-        assert await _names(people[who], "?search=hidden") == expected
-    assert await _names(people["mara"], "?search=forest/secret_oak") == ["secret_oak"]
-
-
-async def test_a_search_with_the_order_that_mix_asks_for(people: dict[str, Person]) -> None:
-    answer = await people["nobody"].get("/api/packages?search=jason&sort=downloads", Accept=ERLANG)
-    assert [entry["name"] for entry in answer.value] == ["jason", "jason_native"]
-
-
-def _fill(tx: Any, moment: Any) -> None:
-    for number in range(FILLER):
-        tx.put(
-            Package(
-                repository="big",
-                name=f"p{number:03d}",
-                meta=PackageMeta(),
-                created_at=moment,
-                updated_at=moment,
-            )
-        )
-
-
-async def test_pages_end_with_an_empty_one(hub: TestHub, people: dict[str, Person]) -> None:
-    mara = people["mara"]
-    await hub.organization("big", mara)
-    await hub.hub.store.transact(_fill, hub.hub.now())
-
-    async def ask(query: str) -> list[str]:
-        return await _names(mara, query, prefix="/api/repos/big")
-
-    everything = [f"p{number:03d}" for number in range(FILLER)]
-    assert await ask("") == everything[:100]
-    assert await ask("?page=2") == everything[100:200]
-    assert await ask("?page=3") == everything[200:]
-    assert await ask("?page=4") == []
-    assert await ask(f"?page={10**30}") == []
-    assert await ask("?per_page=10&page=3") == everything[20:30]
-    assert await ask("?per_page=1000") == everything[:100]
-    assert await ask("?per_page=0") == []
-    for bad in ("0", "-1", "1.5", "two", "%20", "1e3", "%D9%A3", ""):
-        assert await ask(f"?page={bad}") == everything[:100]
-    for bad in ("-1", "ten", "", "%D9%A3"):
-        assert await ask(f"?per_page={bad}") == everything[:100]
+    assert await found(hub.nobody) == public
+    assert await found(olaf) == public
+    assert await found(olaf, "forest/acorn") == []
+    assert await found(forest, "acorn") == ["acorn", "acorn_tools"]
+    assert await found(shelf, base="/api/repos/forest") == ["acorn_tools"]
+    assert await found(shelf, base="/api/repos/hexpm") == public
+    for path in ("/api/repos/forest/packages", "/api/repos/nowhere/packages"):
+        assert (await olaf.get(path)).status == 404
+        assert (await hub.nobody.get(path)).status == 404
