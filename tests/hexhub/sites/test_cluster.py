@@ -1,0 +1,94 @@
+"""The cluster's routes on the public face: who may see what, and who may change it."""
+
+from __future__ import annotations
+
+import pytest
+
+from cluster import View
+from hexhub.domain import blank
+from tests.hexhub.hubs import Person, TestHub
+
+KEYS = {
+    "node",
+    "cluster",
+    "role",
+    "leader",
+    "term",
+    "quorum",
+    "applied",
+    "commit",
+    "members",
+    "blobs_behind",
+}
+
+
+@pytest.fixture
+async def admin(hub: TestHub) -> Person:
+    return await hub.user("ada", admin=True)
+
+
+async def test_anybody_sees_the_state_without_versions_addresses_and_disks(hub: TestHub) -> None:
+    answer = await hub.nobody.get("/api/cluster/status")
+    assert answer.status == 200
+    assert set(answer.value) == KEYS
+    (member,) = answer.value["members"]
+    assert set(member) == {"name", "role", "reachable", "applied", "lag"}
+    assert (answer.value["role"], answer.value["leader"]) == ("leader", "hex_hub1")
+
+
+async def test_an_administrator_sees_them(hub: TestHub, admin: Person, mara: Person) -> None:
+    assert set((await mara.get("/api/cluster/status")).value) == KEYS
+    seen = (await admin.get("/api/cluster/status")).value
+    assert {"version", "disk_free"} <= set(seen)
+
+
+@pytest.mark.parametrize("path", ["/api/cluster/join", "/api/cluster/leave"])
+async def test_only_an_administrator_changes_the_cluster(
+    hub: TestHub, admin: Person, mara: Person, path: str
+) -> None:
+    assert (await hub.nobody.post(path)).status == 401
+    assert (await mara.post(path)).status == 403
+    reader = await hub.key("ada", "api:read")
+    assert (await reader.post(path)).status == 401
+
+
+async def test_a_node_with_data_is_told_what_joining_would_throw_away(admin: Person) -> None:
+    answer = await admin.post("/api/cluster/join", {"target": "b@127.0.0.1:1"})
+    assert answer.status == 409
+    assert "--force --discard hex_hub1" in answer.value["message"]
+
+
+async def test_what_is_discarded_must_be_this_nodes(admin: Person) -> None:
+    wrong = {"target": "b@127.0.0.1:1", "discard": "b"}
+    answer = await admin.post("/api/cluster/join", wrong)
+    assert answer.status == 422
+    assert set(answer.errors) == {"discard"}
+
+
+@pytest.mark.parametrize("target", [None, 7, "", "b", "b@h:0"])
+async def test_a_target_that_is_no_address_is_refused(admin: Person, target: object) -> None:
+    answer = await admin.post("/api/cluster/join", {"target": target, "discard": "hex_hub1"})
+    assert answer.status == 422
+    assert set(answer.errors) == {"target"}
+
+
+async def test_a_node_cannot_join_its_own_name(admin: Person) -> None:
+    own = {"target": "hex_hub1@127.0.0.1:1", "discard": "hex_hub1"}
+    assert (await admin.post("/api/cluster/join", own)).status == 409
+
+
+async def test_a_lone_node_has_nothing_to_leave(admin: Person) -> None:
+    answer = await admin.post("/api/cluster/leave")
+    assert answer.status == 409
+    assert "only member" in answer.value["message"]
+
+
+async def test_a_node_is_blank_until_a_person_made_something(hub: TestHub) -> None:
+    def is_blank() -> bool:
+        view: View
+        with hub.hub.store.view() as view:
+            return blank.is_blank(view)
+
+    assert is_blank()
+    await hub.user("ada")
+    assert not is_blank()
