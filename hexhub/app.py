@@ -132,7 +132,8 @@ async def open_hub(
         rendering = Rendering()
         stack.push_async_callback(rendering.close)
         spool = Spool(config.data_dir / "spool")
-        mirror = open_mirror(config, store, storage, spool, now)
+        small_blobs = SmallBlobs()
+        mirror = open_mirror(config, store, storage, small_blobs, spool, now)
         if mirror is not None:
             stack.push_async_callback(mirror.close)
         hub = Hub(
@@ -140,7 +141,7 @@ async def open_hub(
             store=store,
             storage=storage,
             spool=spool,
-            small_blobs=SmallBlobs(),
+            small_blobs=small_blobs,
             own=own,
             topics=topics,
             package_objects=Memo(topics),
@@ -193,7 +194,7 @@ async def open_storage(config: Config) -> LocalStorage | S3Storage | HybridStora
     """This node's objects, as STORAGE_TYPE says. Raises Refused for a bucket that cannot work."""
     if config.storage_type == "local":
         return LocalStorage(config.storage_path)
-    bucket = await S3Storage.open(bucket_of(config))
+    bucket = await S3Storage.connect(bucket_of(config))
     bucket.redirects = config.s3_redirect
     try:
         await bucket.check()
@@ -244,6 +245,7 @@ def open_mirror(
     config: Config,
     store: Store,
     storage: Storage,
+    small_blobs: SmallBlobs,
     spool: Spool,
     now: Callable[[], datetime],
 ) -> Mirror | None:
@@ -269,6 +271,7 @@ def open_mirror(
         Upstream(settings, spool, now),
         store,
         storage,
+        small_blobs,
         verification.public_key(config.upstream_public_key_file),
         now,
         quota=config.mirror_quota,

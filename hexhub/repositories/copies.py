@@ -34,12 +34,16 @@ class Copies:
         self._store = store
         self._waiting: dict[str, Kept | None] = {}
         """Rows on their way to the tables; None for one to be deleted."""
+        self._arriving: dict[str, Kept] = {}
+        """Rows whose bytes are verified and in memory, but not in storage yet."""
         self._uses: dict[str, KeptUse] = {}
         self._noted: dict[str, datetime] = {}
         self._flushing: asyncio.Task[None] | None = None
 
     def get(self, path: str) -> Kept | None:
         """The kept copy of a path."""
+        if path in self._arriving:
+            return self._arriving[path]
         if path in self._waiting:
             return self._waiting[path]
         with self._store.view() as view:
@@ -66,10 +70,21 @@ class Copies:
 
     def put(self, row: Kept) -> None:
         """Keep a copy whose bytes are in storage."""
+        self.vanish(row)
         self._write(row.path, row)
+
+    def arrive(self, row: Kept) -> None:
+        """Answer with a copy from memory until `put` says that its bytes are in storage."""
+        self._arriving[row.path] = row
+
+    def vanish(self, row: Kept) -> None:
+        """The bytes of an arriving copy did not get into storage."""
+        if self._arriving.get(row.path) is row:
+            del self._arriving[row.path]
 
     def drop(self, path: str) -> None:
         """Forget a copy; its bytes go with the next sweep."""
+        self._arriving.pop(path, None)
         self._write(path, None)
 
     def used(self, path: str, now: datetime) -> None:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from cluster import Store
     from hexhub.storage import Storage
+    from hexhub.storage.memory import SmallBlobs
 
 T = TypeVar("T")
 
@@ -61,6 +62,7 @@ class Mirror:
         upstream: Upstream,
         store: Store,
         storage: Storage,
+        small: SmallBlobs,
         public_key: RSAPublicKey,
         now: Callable[[], datetime],
         *,
@@ -69,13 +71,14 @@ class Mirror:
         """`quota`: bytes of kept tarballs and docs; 0 for no bound."""
         self.upstream = upstream
         self.copies = Copies(store)
-        self.mirrored = Mirrored(upstream, self.copies, storage, now)
+        self.mirrored = Mirrored(upstream, self.copies, storage, small, now)
         self.now = now
         self.refused: Counter[str] = Counter()
         """Requests refused, by the kind of the rule."""
         self.quota = quota
         self._store = store
         self._storage = storage
+        self._small = small
         self._public_key = public_key
         self._executor = ThreadPoolExecutor(1, "mirror")
         self._decoded: OrderedDict[bytes, wire.RegistryPackage] = OrderedDict()
@@ -418,6 +421,9 @@ class Mirror:
 
     async def read(self, row: Kept) -> bytes:
         """The bytes of a kept copy. Raises NotFound, Damaged."""
+        known = self._small.get(row.checksum)
+        if known is not None:
+            return known
         blob = await self._storage.open(row.checksum)
         return await blob.read()
 

@@ -21,6 +21,7 @@ from hexhub.repositories.copies import Copies
 from hexhub.repositories.upstream import Fetched, Site, Upstream
 from hexhub.schema import Kept
 from hexhub.storage import Storage
+from hexhub.storage.memory import SmallBlobs
 
 T = TypeVar("T")
 State: TypeAlias = Literal["hit", "miss", "stale", "revalidated"]
@@ -34,6 +35,8 @@ FETCHES_MAX = 1000
 FAILED_FOR = timedelta(seconds=5)
 """How long a failure is the answer before the upstream is asked again."""
 REMEMBERED_MAX = 20_000
+SMALL = 256 * 1024
+"""Bytes of what is answered from memory while it is on its way to the disk."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,15 +72,18 @@ class Mirrored:
         upstream: Upstream,
         copies: Copies,
         storage: Storage,
+        small: SmallBlobs,
         now: Callable[[], datetime],
     ) -> None:
         self._upstream = upstream
         self._copies = copies
         self._storage = storage
+        self._small = small
         self._now = now
         self._wait_s = upstream.settings.wait_s
-        self._fetches: dict[str, tuple[asyncio.Task[Kept], float]] = {}
-        """By path: what fetches it, and since when."""
+        self._fetches: dict[str, tuple[asyncio.Future[Kept], float]] = {}
+        """By path: what comes of its fetch, and since when that is under way."""
+        self._tasks: set[asyncio.Task[None]] = set()
         self._checked: dict[str, datetime] = {}
         self._absent: dict[str, datetime] = {}
         self._failed: dict[str, tuple[datetime, HubError]] = {}
@@ -86,8 +92,8 @@ class Mirrored:
 
     @property
     def under_way(self) -> int:
-        """Files that are being fetched or wait for it."""
-        return len(self._fetches)
+        """Files that are being fetched, wait for it, or are on their way to the disk."""
+        return len(self._tasks)
 
     async def get(
         self, path: str, kind: Kind, *, at: str | None = None, newer_than: datetime | None = None
@@ -144,33 +150,56 @@ class Mirrored:
 
     async def _outcome(self, path: str, kind: Kind, at: str, wait_s: float) -> Kept:
         """Wait for a fetch that was begun at most `wait_s` ago. Raises TimeoutError."""
-        task, since = self._begin(path, kind, at)
+        outcome, since = self._begin(path, kind, at)
         async with asyncio.timeout_at(since + wait_s):
-            return await asyncio.shield(task)
+            return await asyncio.shield(outcome)
 
-    def _begin(self, path: str, kind: Kind, at: str) -> tuple[asyncio.Task[Kept], float]:
+    def _begin(self, path: str, kind: Kind, at: str) -> tuple[asyncio.Future[Kept], float]:
         """The fetch of a path that is under way, or a new one."""
         fetch = self._fetches.get(path)
         if fetch is None:
             if len(self._fetches) >= FETCHES_MAX:
                 raise Unavailable("too many files are being fetched from the upstream", 5)
             loop = asyncio.get_running_loop()
-            task = loop.create_task(self._fetch(path, kind, at))
-            task.add_done_callback(lambda done: self._ended(path, done))
-            fetch = self._fetches[path] = (task, loop.time())
+            outcome: asyncio.Future[Kept] = loop.create_future()
+            fetch = self._fetches[path] = (outcome, loop.time())
+            task = loop.create_task(self._run(path, kind, at, outcome))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
         return fetch
 
-    def _ended(self, path: str, task: asyncio.Task[Kept]) -> None:
-        self._fetches.pop(path, None)
-        if not task.cancelled():
-            task.exception()  # each who waits has seen it; nobody may have waited
+    async def _run(self, path: str, kind: Kind, at: str, outcome: asyncio.Future[Kept]) -> None:
+        """Fetch a file and settle what those who asked wait for, which may be before the end."""
 
-    async def _fetch(self, path: str, kind: Kind, at: str) -> Kept:
+        def settle(row: Kept) -> None:
+            if outcome.done():
+                return
+            self._absent.pop(path, None)
+            self._failed.pop(path, None)
+            _remember(self._checked, path, self._now())
+            self._fetches.pop(path, None)
+            outcome.set_result(row)
+
+        try:
+            settle(await self._fetch(path, kind, at, settle))
+        except asyncio.CancelledError:
+            self._fetches.pop(path, None)
+            outcome.cancel()
+            raise
+        except Exception as error:
+            if outcome.done():
+                structlog.get_logger().warning("a copy was not kept", path=path, reason=str(error))
+                return
+            self._fetches.pop(path, None)
+            outcome.set_exception(error)
+            outcome.exception()  # each who waits sees it; nobody may wait
+
+    async def _fetch(self, path: str, kind: Kind, at: str, settle: Callable[[Kept], None]) -> Kept:
         old = self._copies.get(path)
 
         async def take(fetched: Fetched) -> Kept:
             await kind.verify(path, fetched, old)
-            return await self._keep(path, fetched, old)
+            return await self._keep(path, fetched, old, settle)
 
         try:
             new = await self._upstream.fetch(
@@ -187,16 +216,19 @@ class Mirrored:
         except HubError as error:
             self._note_failure(path, error)
             raise
-        self._absent.pop(path, None)
-        self._failed.pop(path, None)
-        _remember(self._checked, path, self._now())
         row = new if new is not None else old
         assert row is not None
         return row
 
     async def _keep(
-        self, path: str, fetched: Fetched, old: Kept | None, at: datetime | None = None
+        self,
+        path: str,
+        fetched: Fetched,
+        old: Kept | None,
+        settle: Callable[[Kept], None] = lambda row: None,
+        at: datetime | None = None,
     ) -> Kept:
+        """Put verified bytes in storage. Small ones are answered from memory meanwhile."""
         spooled = fetched.spooled
         if old is not None and (old.checksum, old.etag) == (spooled.checksum, fetched.etag):
             return old
@@ -208,7 +240,15 @@ class Mirrored:
             etag=fetched.etag,
             fetched_at=at or self._now(),
         )
-        await self._storage.put(spooled)
+        if spooled.size <= SMALL:
+            self._small.put(spooled.checksum, spooled.path.read_bytes())
+            self._copies.arrive(row)
+            settle(row)
+        try:
+            await self._storage.put(spooled)
+        except BaseException:
+            self._copies.vanish(row)
+            raise
         self._copies.put(row)
         return row
 
@@ -225,7 +265,8 @@ class Mirrored:
         await kind.verify(path, fetched, old)
         self._absent.pop(path, None)
         self._checked.pop(path, None)
-        return await self._keep(path, fetched, None, min(vouched_at, self._now())), True
+        row = await self._keep(path, fetched, None, at=min(vouched_at, self._now()))
+        return row, True
 
     def forget(self, path: str) -> None:
         """Drop a copy and what is remembered of its path."""
@@ -256,7 +297,7 @@ class Mirrored:
         return max(timedelta(), self._now() - self.checked_at(row))
 
     async def close(self) -> None:
-        tasks = [task for task, _ in self._fetches.values()]
+        tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

@@ -13,6 +13,7 @@ import time
 import urllib.request
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
@@ -94,6 +95,7 @@ class Upstream:
         self._spool = spool
         self._now = now
         self._slots = asyncio.Semaphore(settings.connections)
+        self._proxies = {site: _proxy_for(url) for site, url in settings.urls.items()}
         self._session: ClientSession | None = None
 
     async def fetch(
@@ -119,8 +121,9 @@ class Upstream:
         attempt = 0
         while True:
             try:
-                async with self._slots:
-                    return await self._attempt(site, path, take, size_max, headers)
+                async with AsyncExitStack() as stack:
+                    fetched = await self._attempt(site, path, stack, size_max, headers)
+                    return await self._taken(fetched, take) if fetched else None
             except _Failed as failed:
                 self.results["failed"] += 1
                 pause = self._pause(attempt, failed, time.monotonic() - began)
@@ -149,17 +152,37 @@ class Upstream:
             return None
         return pause
 
+    async def _taken(self, fetched: Fetched, take: Callable[[Fetched], Awaitable[T]]) -> T:
+        try:
+            return await take(fetched)
+        except UpstreamWrong:
+            self.results["wrong"] += 1
+            raise
+
     async def _attempt(
         self,
         site: Site,
         path: str,
-        take: Callable[[Fetched], Awaitable[T]],
+        stack: AsyncExitStack,
         size_max: int,
         headers: dict[str, str],
-    ) -> T | None:
+    ) -> Fetched | None:
+        """What came, in a file that is there until the stack closes; None when it is unchanged."""
+        async with self._slots:
+            return await self._judged(site, path, stack, size_max, headers)
+
+    async def _judged(
+        self,
+        site: Site,
+        path: str,
+        stack: AsyncExitStack,
+        size_max: int,
+        headers: dict[str, str],
+    ) -> Fetched | None:
+        """A request whose outcome the circuit and the sums hear of."""
         self.circuit.enter()
         try:
-            result = await self._request(site, path, take, size_max, headers)
+            result = await self._request(site, path, stack, size_max, headers)
         except _Failed as failed:
             self.circuit.failed(str(failed))
             raise
@@ -178,17 +201,17 @@ class Upstream:
         self,
         site: Site,
         path: str,
-        take: Callable[[Fetched], Awaitable[T]],
+        stack: AsyncExitStack,
         size_max: int,
         headers: dict[str, str],
-    ) -> T | None:
+    ) -> Fetched | None:
         url = f"{self.settings.urls[site]}/{path}"
         connect = min(max(self.settings.wait_s, 0.5), self.settings.timeout_s)
         try:
             async with self._open().get(
                 URL(url, encoded=True),
                 headers=headers,
-                proxy=_proxy_for(url),
+                proxy=self._proxies[site],
                 max_redirects=3,
                 timeout=ClientTimeout(
                     total=self.settings.timeout_s,
@@ -200,8 +223,9 @@ class Upstream:
                 if response.status == 304 and "If-None-Match" in headers:
                     return None
                 self._check(response)
-                async with self._spool.take(_pieces(response), size_max) as spooled:
-                    return await take(Fetched(spooled, response.headers.get("ETag")))
+                body = self._spool.take(_pieces(response), size_max)
+                spooled = await stack.enter_async_context(body)
+                return Fetched(spooled, response.headers.get("ETag"))
         except TooLarge:
             raise UpstreamWrong(f"the upstream sent more than {size_max} bytes") from None
         except (ClientConnectorError, ConnectionTimeoutError) as error:
@@ -236,7 +260,7 @@ class Upstream:
             self._session = ClientSession(
                 connector=TCPConnector(
                     limit=0,  # the slots bound it, and their wait is no wait for a connection
-                    ssl=ssl.create_default_context(cafile=self.settings.ca_file),
+                    ssl=self._trust(),
                     ttl_dns_cache=60,
                 ),
                 cookie_jar=DummyCookieJar(),
@@ -247,6 +271,13 @@ class Upstream:
                 },
             )
         return self._session
+
+    def _trust(self) -> ssl.SSLContext | bool:
+        """Whose certificates are believed: those of the system, or of the configured file."""
+        secured = any(url.startswith("https:") for url in self.settings.urls.values())
+        if not secured:
+            return True
+        return ssl.create_default_context(cafile=self.settings.ca_file)
 
     async def close(self) -> None:
         if self._session is not None:
