@@ -4,21 +4,26 @@ set -euo pipefail
 # shellcheck source=scripts/lib.sh
 . "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
 
-# Tests with the real clients need rebar3. Where it cannot be had they say so themselves: skipped,
-# or failed when CI=true.
+# Tests with real clients need rebar3, those of the pages chromium. Where one cannot be had they say
+# so themselves: skipped, or failed when CI=true.
 install_clients() {
-  command -v rebar3 >/dev/null && return
+  local missing=() client
+  for client in rebar3 chromium; do
+    command -v "$client" >/dev/null || missing+=("$client")
+  done
+  [ ${#missing[@]} = 0 ] && return
+  local needed="tests with real clients and a browser need ${missing[*]}"
   if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
-    say "rebar3 is not installed (Debian, Ubuntu: apt install rebar3); tests with real clients need it"
+    say "$needed (Debian, Ubuntu: apt install ${missing[*]})"
     return
   fi
-  say "Installing rebar3 …"
-  # What it depends on has all parts of Erlang that resolving, fetching and compiling need.
+  say "Installing ${missing[*]} …"
+  # What rebar3 depends on has all parts of Erlang that resolving, fetching and compiling need.
   local apt=(env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=120 -qq -y)
-  local install=("${apt[@]}" install --no-install-recommends rebar3)
+  local install=("${apt[@]}" install --no-install-recommends "${missing[@]}")
   if ! "${install[@]}" >/dev/null 2>&1; then
     { "${apt[@]}" update && "${install[@]}"; } >/dev/null 2>&1 ||
-      say "rebar3 could not be installed; tests with real clients need it"
+      say "${missing[*]} could not be installed; $needed"
   fi
 }
 

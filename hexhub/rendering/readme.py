@@ -165,5 +165,6 @@ def _accessible(html: str) -> str:
     """Boxes of task lists get a name, headings step down one level below the page's own."""
     html = html.replace('<input type="checkbox"', '<input aria-label="task" type="checkbox"')
     html = re.sub(r"<input (?![^>]*aria-label)", '<input aria-label="task" ', html)
-    html = html.replace("<pre>", '<pre tabindex="0">')
+    for scrolling in ("pre", "table"):
+        html = html.replace(f"<{scrolling}>", f'<{scrolling} tabindex="0">')
     return re.sub(r"<(/?)h([1-6])\b", lambda m: f"<{m[1]}h{min(6, int(m[2]) + 1)}", html)

@@ -75,7 +75,7 @@ def page(call: Call, message: str) -> Response:
             "X-Robots-Tag": "noindex",
             "Content-Security-Policy": (
                 f"default-src 'none'; style-src 'sha256-{DIGEST}'; frame-ancestors 'none'; "
-                "base-uri 'none'; form-action 'none'; sandbox allow-top-navigation-by-user-activation"
+                "base-uri 'none'; form-action 'none'"
             ),
         },
     )

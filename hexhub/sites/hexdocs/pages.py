@@ -14,7 +14,7 @@ from hexhub.http import responses
 from hexhub.http.call import Call
 from hexhub.http.routes import Access, Handler, Routes
 from hexhub.schema import PUBLIC, Release
-from hexhub.sites.hexdocs import answers, generated, missing, places, readers
+from hexhub.sites.hexdocs import answers, generated, missing, places, readers, upstream
 from hexhub.sites.hexdocs.readers import Place, Recognise
 
 ALLOW = Access("who may read the documentation")
@@ -72,7 +72,10 @@ async def show(call: Call) -> StreamResponse:
         refused = await _admit(call, place, token, path)
         if refused is not None:
             return refused
-    release, releases = _release(call, place)
+    try:
+        release, releases = _release(call, place)
+    except NotFound:
+        release, releases = await upstream.find(call, place)
     if path == "docs_config.js":
         return generated.docs_config(call, place, releases)
     if path == "sitemap.xml" and version is None and readers.is_open(call, repository):
