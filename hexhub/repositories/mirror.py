@@ -22,7 +22,7 @@ from cluster import Change, ClusterError, Record
 from hexhub.domain import kept, mirror_rules, upstream_names
 from hexhub.domain.mirror_rules import RuleSet
 from hexhub.errors import HubError, NotFound, RefusedByRule, UpstreamWrong
-from hexhub.formats import docs_archive, registry as wire, registry_chunks, resource_path
+from hexhub.formats import registry as wire, registry_chunks, resource_path
 from hexhub.formats.resource_path import NAME_MAX
 from hexhub.repositories import installs, verification
 from hexhub.repositories.copies import Copies
@@ -91,7 +91,10 @@ class Mirror:
         """How often the rules, or the names that may be withheld, have changed."""
         store.subscribe(self._changed)
         self.package_kind = Kind(
-            site="repo", size_max=verification.RESOURCE_SIZE_MAX, verify=self._verify_package
+            site="repo",
+            size_max=verification.RESOURCE_SIZE_MAX,
+            verify=self._verify_package,
+            early=True,
         )
         self.list_kind = Kind(
             site="repo", size_max=verification.RESOURCE_SIZE_MAX, verify=self._verify_list
@@ -101,6 +104,7 @@ class Mirror:
             size_max=ARCHIVE_SIZE_MAX,
             verify=self._verify_tarball,
             fresh=None,
+            early=True,
         )
         self.docs_kind = Kind(
             site="repo",
@@ -403,10 +407,7 @@ class Mirror:
         """Docs are not signed; that they are an archive keeps a login page of a network out."""
 
         def check() -> None:
-            try:
-                docs_archive.check(fetched.spooled.path.read_bytes())
-            except HubError as error:
-                raise UpstreamWrong(f"{path}: {error}") from None
+            verification.archive(fetched.spooled.path.read_bytes())
 
         await self.on_thread(check)
 

@@ -53,6 +53,8 @@ class Kind:
     absent: timedelta = timedelta(seconds=30)
     """How long a 404 is remembered."""
     accept: str | None = None
+    early: bool = False
+    """Whether small files are answered from memory while they are on their way to the disk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +201,8 @@ class Mirrored:
 
         async def take(fetched: Fetched) -> Kept:
             await kind.verify(path, fetched, old)
-            return await self._keep(path, fetched, old, settle)
+            early = kind.early and fetched.spooled.size <= SMALL
+            return await self._keep(path, fetched, old, settle if early else None)
 
         try:
             new = await self._upstream.fetch(
@@ -225,10 +228,10 @@ class Mirrored:
         path: str,
         fetched: Fetched,
         old: Kept | None,
-        settle: Callable[[Kept], None] = lambda row: None,
+        settle: Callable[[Kept], None] | None = None,
         at: datetime | None = None,
     ) -> Kept:
-        """Put verified bytes in storage. Small ones are answered from memory meanwhile."""
+        """Put verified bytes in storage; `settle` is told before that, for answers from memory."""
         spooled = fetched.spooled
         if old is not None and (old.checksum, old.etag) == (spooled.checksum, fetched.etag):
             return old
@@ -240,7 +243,7 @@ class Mirrored:
             etag=fetched.etag,
             fetched_at=at or self._now(),
         )
-        if spooled.size <= SMALL:
+        if settle is not None:
             self._small.put(spooled.checksum, spooled.path.read_bytes())
             self._copies.arrive(row)
             settle(row)

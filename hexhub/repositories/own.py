@@ -171,4 +171,5 @@ def _chunk(view: View, repository: str, name: str, path: str) -> bytes | None:
     if path == "names":
         return wire.names_chunk(registry.names_entry(package))
     releases = registry.ascending(view, repository, name)
-    return wire.versions_chunk(registry.versions_entry(name, releases))
+    about = registry.relevant_advisories(view, repository, name, releases)
+    return wire.versions_chunk(registry.versions_entry(name, releases, about))

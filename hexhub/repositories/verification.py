@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import zlib
 from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -23,6 +24,9 @@ REVERTIBLE = timedelta(hours=25)
 """A release may vanish for a day after it came (http-api.md §4.4), and a little."""
 GONE_MAX = 3
 """Entries of a list that may go or shrink while nothing new appears: reverts."""
+
+TAR_BLOCK = 512
+PIECE = 1 << 20
 
 HEXPM_KEY = (
     "MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEApqREcFDt5vV21JVe2QNBEdvzk6w36aNFhVGWN5toNJRj"
@@ -81,6 +85,30 @@ def repository(found: str) -> None:
 def _check(what: str, found: str, wanted: str) -> None:
     if found != wanted:
         raise UpstreamWrong(f"registry resource: its {what} is {found[:64]!r}, not {wanted!r}")
+
+
+def archive(body: bytes) -> None:
+    """Check that unsigned bytes are a whole gzip of a tar. Raises UpstreamWrong.
+
+    What is in it is not judged here: the upstream's archives are passed on as they are, and
+    unpacked with care.
+    """
+    inflate = zlib.decompressobj(wbits=31)
+    size, head, rest = 0, b"", body
+    try:
+        while not inflate.eof:
+            piece = inflate.decompress(rest, PIECE)
+            rest = inflate.unconsumed_tail
+            if not piece and not rest and not inflate.eof:
+                raise UpstreamWrong("docs archive: cut")
+            head = (head + piece)[:TAR_BLOCK] if len(head) < TAR_BLOCK else head
+            size += len(piece)
+            if size > PAYLOAD_SIZE_MAX:
+                raise UpstreamWrong(f"docs archive: more than {PAYLOAD_SIZE_MAX} bytes")
+    except zlib.error:
+        raise UpstreamWrong("docs archive: not gzip") from None
+    if head[257:262] != b"ustar" and head != bytes(TAR_BLOCK):
+        raise UpstreamWrong("docs archive: not a tar")
 
 
 def no_step_back(old: wire.RegistryPackage, new: wire.RegistryPackage, fetched: datetime) -> None:

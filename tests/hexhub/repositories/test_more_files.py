@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.hexhub.mirrors import Pair, mirroring
-from tests.hexhub.packages import docs
+from tests.hexhub.packages import docs, package
 
 BUILD = b"an archive of hex"
 LIST = f"2.1.1,{hashlib.sha512(BUILD).hexdigest()},1.14.0\n".encode()
@@ -119,3 +119,36 @@ async def test_a_hub_without_a_way_out_starts_and_answers_soon(
         assert mirror.upstream.results["failed"] == 1
         assert (await pair.get("/packages/larch")).status == 503
         assert mirror.upstream.results["failed"] == 1
+
+
+async def _with_docs(pair: Pair, version: str, text: str) -> None:
+    await pair.publish("pine", version)
+    archive = docs(text)
+    path = f"/api/packages/pine/releases/{version}/docs"
+    assert (await pair.author.post(path, data=archive)).status == 201
+
+
+async def test_docs_of_the_upstream_are_read_here_with_it_there_or_not(pair: Pair) -> None:
+    await _with_docs(pair, "1.0.0", "old")
+    await _with_docs(pair, "1.1.0", "new")
+    for _ in range(2):
+        assert b"new" in (await pair.get("/docs/pine/")).body
+        assert b"old" in (await pair.get("/docs/pine/1.0.0/")).body
+        assert b"v1.0.0" in (await pair.get("/docs/pine/docs_config.js")).body
+        pair.between.fault = "reset"
+        pair.hub.clock.ahead = timedelta(days=9)
+    assert (await pair.get("/docs/pine/1.0.0/nothing.html")).status == 404
+
+
+async def test_docs_of_the_newest_release_that_has_some_are_shown(pair: Pair) -> None:
+    await _with_docs(pair, "1.0.0", "old")
+    await pair.publish("pine", "1.1.0")
+    assert b"old" in (await pair.get("/docs/pine/")).body
+
+
+async def test_docs_of_a_private_name_are_not_asked_for(pair: Pair) -> None:
+    await pair.hub.organization("acme", pair.mara)
+    await pair.mara.publish(package("vault"), repository="acme")
+    assert (await pair.get("/docs/vault/")).status == 404
+    assert (await pair.get("/docs/unheard_of/")).status == 404
+    assert not [path for path in pair.between.requests if "vault" in path or "unheard" in path]

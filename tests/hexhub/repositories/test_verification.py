@@ -126,3 +126,25 @@ def test_a_cut_list_is_malformed_or_shorter(data: st.DataObject) -> None:
     cut = data.draw(st.integers(0, len(payload) - 1))
     with pytest.raises(Malformed):
         registry_chunks.split(payload[:cut])
+
+
+ARCHIVES = sorted((GOLDEN / "docs").glob("*.tar.gz"))
+
+
+def _is_refused(body: bytes) -> bool:
+    try:
+        verification.archive(body)
+    except UpstreamWrong:
+        return True
+    return False
+
+
+def test_docs_archives_are_passed_on_whatever_is_in_them() -> None:
+    told = {path.name: _is_refused(path.read_bytes()) for path in ARCHIVES}
+    assert [name for name, refused in told.items() if refused] == ["plain_tar.tar.gz"]
+
+
+def test_a_cut_docs_archive_is_refused_wherever_it_is_cut() -> None:
+    body = (GOLDEN / "docs" / "no_index.tar.gz").read_bytes()
+    assert all(_is_refused(body[:size]) for size in range(len(body)))
+    assert _is_refused(b"<html></html>")
