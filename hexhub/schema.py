@@ -442,6 +442,78 @@ class KnownNetwork(Record, kw_only=True):
     created_at: datetime
 
 
+class AdvisoryRange(Value, kw_only=True):
+    """Versions from `introduced` (None: the first) to before `fixed`, or up to `last`."""
+
+    introduced: str | None = None
+    fixed: str | None = None
+    last: str | None = None
+
+
+class AffectedPackage(Value, kw_only=True):
+    repository: str
+    package: str
+    ranges: tuple[AdvisoryRange, ...] = ()
+    versions: tuple[str, ...] = ()
+
+
+class Reference(Value, kw_only=True):
+    type: str
+    url: str
+
+
+@schema.table("advisories", key=("id",), indexes={"package": ("packages",)})
+class Advisory(Record, kw_only=True):
+    """A security advisory, as an OSV export has it."""
+
+    id: str
+    summary: str
+    aliases: tuple[str, ...] = ()
+    published_at: datetime
+    modified_at: datetime
+    withdrawn_at: datetime | None = None
+    cvss_vector: str | None = None
+    cvss_score: float | None = None
+    cvss_rating: str | None = None
+    references: tuple[Reference, ...] = ()
+    affected: tuple[AffectedPackage, ...] = ()
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        return tuple(f"{one.repository}/{one.package}" for one in self.affected)
+
+
+class PolicyOverride(Value, kw_only=True):
+    """An exception of a policy; `action` is a word of registry.md §3."""
+
+    action: str
+    package: str
+    requirement: str | None = None
+
+
+class PolicyRules(Value, kw_only=True):
+    """What a policy says about one repository."""
+
+    repository: str
+    advisory_min_severity: str | None = None
+    retirement_reasons: tuple[str, ...] = ()
+    cooldown: str | None = None
+    overrides: tuple[PolicyOverride, ...] = ()
+
+
+@schema.table("policies", key=("organization", "name"))
+class Policy(Record, kw_only=True):
+    """A signed dependency policy of an organization; `visibility` is `private` or `public`."""
+
+    organization: str
+    name: str
+    description: str | None = None
+    visibility: str = "private"
+    rules: tuple[PolicyRules, ...] = ()
+    created_at: datetime
+    updated_at: datetime
+
+
 @schema.table("settings", key=("name",))
 class Setting(Record, kw_only=True):
     """A value of the whole hub, such as the encrypted signing key."""

@@ -12,6 +12,7 @@ import click
 
 from hexhub.cli import (
     accounts,
+    advisories,
     audit,
     backup,
     bundle,
@@ -38,6 +39,7 @@ for command in (
     *inspect.COMMANDS,
     *accounts.COMMANDS,
     *audit.COMMANDS,
+    *advisories.COMMANDS,
     *networks.COMMANDS,
     *bundle.COMMANDS,
     *rules.COMMANDS,

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from cluster import View
+from hexhub.domain import advisories
 from hexhub.formats import registry as wire
 from hexhub.formats.version import Version
-from hexhub.schema import Package, Release, Requirement
+from hexhub.schema import Advisory, Package, Release, Requirement
 
 
 def package(view: View, repository: str, name: str) -> wire.RegistryPackage | None:
@@ -13,11 +14,24 @@ def package(view: View, repository: str, name: str) -> wire.RegistryPackage | No
     releases = ascending(view, repository, name)
     if not releases:
         return None
+    about = relevant_advisories(view, repository, name, releases)
     return wire.RegistryPackage(
         name=name,
         repository=repository,
-        releases=tuple(_release(release, repository) for release in releases),
+        releases=tuple(_release(release, repository, about) for release in releases),
+        advisories=tuple(advisories.entry(row) for row in about),
     )
+
+
+def relevant_advisories(
+    view: View, repository: str, name: str, releases: list[Release]
+) -> list[Advisory]:
+    """The advisories that a release of the package is affected by, by id."""
+    return [
+        row
+        for row in advisories.of_package(view, repository, name)
+        if any(advisories.affects(row, release) for release in releases)
+    ]
 
 
 def ascending(view: View, repository: str, name: str) -> list[Release]:
@@ -31,16 +45,21 @@ def names_entry(row: Package) -> wire.NamesEntry:
     return wire.NamesEntry(name=row.name, updated_at=row.updated_at)
 
 
-def versions_entry(name: str, releases: list[Release]) -> wire.VersionsEntry:
-    """A package's part of `versions`, from releases in ascending order."""
+def versions_entry(name: str, releases: list[Release], about: list[Advisory]) -> wire.VersionsEntry:
+    """A package's part of `versions`, from releases in ascending order and its advisories."""
     return wire.VersionsEntry(
         name=name,
         versions=tuple(release.version for release in releases),
         retired=tuple(i for i, release in enumerate(releases) if release.retirement),
+        with_advisories=tuple(
+            i
+            for i, release in enumerate(releases)
+            if any(advisories.affects(row, release) for row in about)
+        ),
     )
 
 
-def _release(release: Release, repository: str) -> wire.RegistryRelease:
+def _release(release: Release, repository: str, about: list[Advisory]) -> wire.RegistryRelease:
     retirement = release.retirement
     return wire.RegistryRelease(
         version=release.version,
@@ -56,6 +75,9 @@ def _release(release: Release, repository: str) -> wire.RegistryRelease:
         retired=wire.Retired(wire.RetirementReason[retirement.reason.upper()], retirement.message)
         if retirement
         else None,
+        advisory_indexes=tuple(
+            i for i, row in enumerate(about) if advisories.affects(row, release)
+        ),
         published_at=release.created_at,
     )
 

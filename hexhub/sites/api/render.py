@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date
+from datetime import UTC, date, datetime
 from urllib.parse import quote
 
 from cluster import View
-from hexhub.domain import downloads, organizations, owners, packages, permissions, snippets, users
+from hexhub.domain import (
+    advisories,
+    downloads,
+    organizations,
+    owners,
+    packages,
+    permissions,
+    snippets,
+    users,
+)
 from hexhub.domain.actors import Actor
 from hexhub.hub import Hub
 from hexhub.schema import (
     PUBLIC,
+    Advisory,
     Key,
     KeyUse,
     Member,
@@ -175,7 +185,10 @@ def package_show(hub: Hub, view: View, package: Package, today: date) -> Object:
         "owners": [
             _who_minimal(hub, view, owner.username) for owner in owners.all_of(view, package)
         ],
-        "security_advisories": [],
+        "security_advisories": [
+            advisory(row, package.repository, package.name)
+            for row in newest_advisories(view, package.repository, package.name)
+        ],
     }
 
 
@@ -259,7 +272,40 @@ def release_show(hub: Hub, view: View, release: Release, counted: object) -> Obj
     """A release as its own page shows it; `counted` is a number or a series of downloads."""
     return release_published(hub, view, release) | {
         "downloads": counted,
-        "security_advisories": [],
+        "security_advisories": [
+            advisory(row, release.repository, release.package)
+            for row in newest_advisories(view, release.repository, release.package)
+            if advisories.affects(row, release)
+        ],
+    }
+
+
+def newest_advisories(view: View, repository: str, name: str) -> list[Advisory]:
+    """The advisories about a package that are not withdrawn, newest first."""
+    found = advisories.of_package(view, repository, name)
+    return sorted(found, key=lambda row: (row.published_at, row.id), reverse=True)
+
+
+def advisory(row: Advisory, repository: str, name: str) -> Object:
+    """An advisory; its moments have no fraction (http-api.md §1.6, §3.0)."""
+
+    def whole(moment: datetime | None) -> str | None:
+        return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if moment else None
+
+    return {
+        "id": row.id,
+        "summary": row.summary,
+        "aliases": list(row.aliases),
+        "published_at": whole(row.published_at),
+        "modified_at": whole(row.modified_at),
+        "withdrawn_at": whole(row.withdrawn_at),
+        "cvss_vector": row.cvss_vector,
+        "cvss_score": row.cvss_score,
+        "cvss_rating": row.cvss_rating,
+        "references": [{"type": one.type, "url": one.url} for one in row.references],
+        "affected": advisories.requirements(row, repository, name),
+        "api_url": advisories.API_URL + row.id,
+        "html_url": advisories.HTML_URL + row.id,
     }
 
 

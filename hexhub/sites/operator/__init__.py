@@ -5,10 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from hexhub.http.routes import Route
-from hexhub.sites.operator import accounts, audit, backup, cluster, mirror, names, networks, rules
+from hexhub.sites.operator import (
+    accounts,
+    advisories,
+    audit,
+    backup,
+    cluster,
+    mirror,
+    names,
+    networks,
+    rules,
+)
 
 
 def routes() -> Iterator[Route]:
     """Every route of the operator's face."""
-    for subject in (accounts, audit, backup, cluster, mirror, names, networks, rules):
+    for subject in (accounts, advisories, audit, backup, cluster, mirror, names, networks, rules):
         yield from subject.routes.under("")
