@@ -7,10 +7,10 @@ from datetime import datetime
 import msgspec
 
 from cluster import Transaction, View
-from hexhub.domain import audit, audited, mails, rules, users
+from hexhub.domain import audit, audited, credentials, mails, rules, users
 from hexhub.domain.audit import Origin
 from hexhub.errors import Invalid, InvalidAsText, NotFound
-from hexhub.schema import Member, Organization, Owner, User
+from hexhub.schema import FormerUser, Member, Organization, Owner, User
 
 ROLES = ("read", "write", "admin")
 """From the least to the greatest; each includes the ones before it."""
@@ -33,7 +33,7 @@ def create(
     name = name.lower() if isinstance(name, str) else name
     rules.check({"name": rules.organization_name(name)})
     assert isinstance(name, str)
-    if tx.get(Organization, name) or tx.get(User, name):
+    if any(tx.get(record, name) for record in (Organization, User, FormerUser)):
         raise Invalid({"name": "has already been taken"})
     organization = Organization(name=name, created_at=now, updated_at=now)
     tx.put(organization)
@@ -170,7 +170,7 @@ def set_role(
 def remove_member(tx: Transaction, origin: Origin, name: str, who: str, now: datetime) -> None:
     """Let a member go, and with them what they own in the private repository.
 
-    Their keys and tokens grant nothing here from then on: each use asks for the membership.
+    Their keys and tokens grant nothing here from then on, also when they become a member again.
     Somebody who is no member is no error. Raises Invalid for the last one.
     """
     organization = find(tx, name)
@@ -186,6 +186,7 @@ def remove_member(tx: Transaction, origin: Origin, name: str, who: str, now: dat
     tx.delete(member)
     for owner in list(tx.find(Owner, "user", user.username, name)):
         tx.delete(owner)
+    credentials.forget_organization(tx, origin, user.username, name, now)
     _audit(tx, origin, "organization.member.remove", organization, user, None, now)
 
 
