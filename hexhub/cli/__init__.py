@@ -22,6 +22,7 @@ from hexhub.cli import (
     inspect,
     networks,
     node,
+    policies,
     rules,
 )
 from hexhub.errors import Refused
@@ -41,6 +42,7 @@ for command in (
     *audit.COMMANDS,
     *advisories.COMMANDS,
     *networks.COMMANDS,
+    *policies.COMMANDS,
     *bundle.COMMANDS,
     *rules.COMMANDS,
     *gen_config.COMMANDS,

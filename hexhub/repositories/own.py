@@ -15,11 +15,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from cluster import Change
-from hexhub.domain import registry
+from hexhub.domain import policies, registry
 from hexhub.errors import NotFound
 from hexhub.formats import registry as wire
 from hexhub.repositories import SignedResource
-from hexhub.schema import Package, Release
+from hexhub.schema import Package, Policy, Release
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
@@ -47,7 +47,7 @@ class Own:
         store.subscribe(self._changed)
 
     async def get(self, repository: str, path: str) -> SignedResource:
-        """`names`, `versions` or `packages/NAME` of a repository. Raises NotFound.
+        """`names`, `versions`, `packages/NAME` or `policies/NAME` of a repository. Raises NotFound.
 
         That the repository exists and may be read is the caller's to know.
         """
@@ -57,6 +57,8 @@ class Own:
         kind, _, name = path.partition("/")
         if kind == "packages":
             return self._package(repository, name)
+        if kind == "policies":
+            return self._policy(repository, name)
         return await self._whole(repository, path)
 
     def entries(self, repository: str, path: str) -> Mapping[str, bytes]:
@@ -76,6 +78,13 @@ class Own:
         while len(self._memo) >= MEMO_MAX:
             self._memo.pop(next(iter(self._memo)))
         self._memo[repository, f"packages/{name}"] = signed
+        return signed
+
+    def _policy(self, repository: str, name: str) -> SignedResource:
+        with self._store.view() as view:
+            policy = policies.find(view, repository, name)
+        signed = self._sign(wire.encode_policy(policies.resource(policy)))
+        self._memo[repository, f"policies/{name}"] = signed
         return signed
 
     async def _whole(self, repository: str, path: str) -> SignedResource:
@@ -129,6 +138,8 @@ class Own:
         for record, key in change.keys:
             if record in (Package, Release):
                 self._forget(key[0], key[1])
+            elif record is Policy:
+                self._memo.pop((key[0], f"policies/{key[1]}"), None)
 
     def _forget(self, repository: str, name: str) -> None:
         self._changes[repository] = self._changes.get(repository, 0) + 1

@@ -20,11 +20,12 @@ from hexhub.http import auth, blobs, responses
 from hexhub.http.call import Call
 from hexhub.http.routes import Access, Handler, Route, Routes
 from hexhub.repositories.mirror import Mirror
-from hexhub.schema import PUBLIC, Package, Release
+from hexhub.schema import PUBLIC, Package, Policy, Release
 from hexhub.sites import repo_mirror
 
 READER = Access("who may fetch from the repository")
 ANYONE = Access("anyone")
+POLICY_READER = Access("who may read the policy")
 
 OCTETS = "application/octet-stream"
 REVALIDATE = "max-age=0, must-revalidate"
@@ -182,6 +183,21 @@ async def docs_archive(call: Call) -> StreamResponse:
         release.docs_checksum,
         {"Content-Type": OCTETS, "Cache-Control": f"{_scope(call)}, {REVALIDATE}"},
     )
+
+
+@open_routes.get("/repos/{repository}/policies/{policy}", allow=POLICY_READER)
+async def policy(call: Call) -> StreamResponse:
+    """A signed dependency policy: a public one for everyone, a private one for members."""
+    name = call.path["policy"]
+    with call.hub.store.view() as view:
+        found = view.get(Policy, _repository(call), name)
+    public = found is not None and found.visibility == "public"
+    if not public or call.hub.anonymous_read != "true":
+        await _require_fetch(call)
+    signed = await call.hub.own.get(_repository(call), f"policies/{name}")
+    age = "public, max-age=600" if public else "private, max-age=60"
+    headers = {"Content-Type": OCTETS, "Cache-Control": age}
+    return repo_mirror.signed(call, signed, headers)
 
 
 def _release(call: Call, path: str) -> Release:

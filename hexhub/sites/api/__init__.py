@@ -19,6 +19,7 @@ from hexhub.sites.api import (
     organizations,
     owners,
     packages,
+    policies,
     releases,
     repositories,
     retirement,
@@ -40,6 +41,7 @@ RESOURCES = (
     auth,
     oauth,
     organizations,
+    policies,
     repositories,
     upstream,
 )

@@ -14,6 +14,7 @@ from hexhub.domain import (
     owners,
     packages,
     permissions,
+    policies,
     snippets,
     users,
 )
@@ -28,6 +29,7 @@ from hexhub.schema import (
     Organization,
     Owner,
     Package,
+    Policy,
     Release,
     Requirement,
     Retirement,
@@ -110,6 +112,16 @@ def organization(row: Organization) -> Object:
     return {
         "name": row.name,
         "billing_active": True,
+        "inserted_at": row.created_at,
+        "updated_at": row.updated_at,
+    }
+
+
+def policy(hub: Hub, row: Policy) -> Object:
+    """A policy, and where clients find it signed."""
+    return policies.shown(row) | {
+        "url": f"{hub.api_url}/orgs/{row.organization}/policies/{row.name}",
+        "resource_url": f"{hub.url}/repos/{row.organization}/policies/{row.name}",
         "inserted_at": row.created_at,
         "updated_at": row.updated_at,
     }

@@ -14,11 +14,23 @@ from hexhub.sites.operator import (
     mirror,
     names,
     networks,
+    policies,
     rules,
 )
 
 
 def routes() -> Iterator[Route]:
     """Every route of the operator's face."""
-    for subject in (accounts, advisories, audit, backup, cluster, mirror, names, networks, rules):
+    for subject in (
+        accounts,
+        advisories,
+        audit,
+        backup,
+        cluster,
+        mirror,
+        names,
+        networks,
+        policies,
+        rules,
+    ):
         yield from subject.routes.under("")
