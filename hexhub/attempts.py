@@ -9,6 +9,8 @@ from collections import OrderedDict, deque
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from hexhub.formats import addresses
+
 GUESSERS_MAX = 50_000
 
 
@@ -39,7 +41,7 @@ class Attempts:
 
     def exhausted(self, limit: Limit, who: str, now: datetime) -> bool:
         """Whether this guesser has to wait."""
-        failures = self._failures.get((limit, who))
+        failures = self._failures.get((limit, addresses.subscriber(who)))
         if not self._enabled or failures is None:
             return False
         while failures and now - failures[0] >= limit.within:
@@ -48,8 +50,9 @@ class Attempts:
 
     def failed(self, limit: Limit, who: str, now: datetime) -> None:
         """Count a failure. Beyond the bound the guesser that was quiet longest is forgotten."""
-        failures = self._failures.setdefault((limit, who), deque(maxlen=limit.failures))
+        guesser = (limit, addresses.subscriber(who))
+        failures = self._failures.setdefault(guesser, deque(maxlen=limit.failures))
         failures.append(now)
-        self._failures.move_to_end((limit, who))
+        self._failures.move_to_end(guesser)
         if len(self._failures) > GUESSERS_MAX:
             self._failures.popitem(last=False)

@@ -42,6 +42,18 @@ def parse(text: str) -> Address | None:
     return address
 
 
+IPV6_PREFIX = 64
+"""What one subscriber of IPv6 is given: its addresses are counted together."""
+
+
+def subscriber(text: str) -> str:
+    """Whose address this is, as far as it can be told: for IPv6 its network; what is none stays."""
+    address = parse(text)
+    if isinstance(address, IPv6Address):
+        return str(IPv6Network((address, IPV6_PREFIX), strict=False))
+    return text
+
+
 def within(address: Address, networks: Iterable[Network]) -> bool:
     """Whether an address is in one of these networks."""
     return any(address.version == network.version and address in network for network in networks)
