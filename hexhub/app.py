@@ -9,7 +9,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -19,7 +19,8 @@ import structlog
 from aiohttp.web import Server, ServerRunner, SockSite, UnixSite
 
 from cluster import ClusterError, Node, NodeSettings, Store
-from hexhub import __version__, control_socket, keyring, running, sealer
+from cluster.discovery import Discovery
+from hexhub import __version__, control_socket, expiry, keyring, running, sealer
 from hexhub.attempts import Attempts
 from hexhub.backup.restore import unfinished
 from hexhub.backup.schedule import Schedule
@@ -27,7 +28,7 @@ from hexhub.config import Config, check_listening
 from hexhub.counters import Counters
 from hexhub.domain import objects, settings, users
 from hexhub.domain.audit import OPERATOR
-from hexhub.errors import Invalid, Refused, Unavailable
+from hexhub.errors import Invalid, NotFound, Refused, Unavailable
 from hexhub.formats import sealed, signing_key
 from hexhub.formats.access_token import TokenKey
 from hexhub.http.dispatch import Dispatcher, Log
@@ -39,7 +40,7 @@ from hexhub.http.waiting import Waiting
 from hexhub.hub import Hub, client_lines, utc_now
 from hexhub.limits import Limits
 from hexhub.mail import Sender
-from hexhub.meeting import Meeting, advertised
+from hexhub.meeting import Meeting, advertised, bound
 from hexhub.passwords import Passwords
 from hexhub.rendering import Rendering
 from hexhub.repositories import verification
@@ -52,9 +53,11 @@ from hexhub.schema import schema
 from hexhub.search import Catalogue, DocsSearch
 from hexhub.sites import api, hexdocs, operator as operator_face, ops, repo, web
 from hexhub.storage import Storage
+from hexhub.storage.catch_up import CatchUp
 from hexhub.storage.hybrid import HybridStorage
 from hexhub.storage.local import LocalStorage
 from hexhub.storage.memory import SmallBlobs
+from hexhub.storage.peers import PeerStorage
 from hexhub.storage.s3 import Bucket, S3Storage
 from hexhub.storage.spool import Spool
 from hexhub.unpacked import Unpacked
@@ -73,7 +76,7 @@ def router(metrics: Metrics, docs_host: str | None = None) -> Router:
         [
             *ops.routes.under(""),
             *ops.metrics_routes(metrics).under(""),
-            *web.routes(),
+            *web.routes(metrics),
             *hexdocs.routes(web.recognise),
             *api.routes(),
             *repo.all_routes(),
@@ -90,9 +93,11 @@ async def open_hub(
     *,
     now: Callable[[], datetime] = utc_now,
     wait: Callable[[Node], Awaitable[None]] | None = None,
+    linked: bool = False,
 ) -> AsyncIterator[Hub]:
     """Everything of a node but its listening sockets; closed in reverse.
 
+    `linked`: it listens for other members; without, it is alone.
     `wait` is called when there are no tables yet, and returns when there are.
     """
     async with AsyncExitStack() as stack:
@@ -102,24 +107,20 @@ async def open_hub(
             )
         root = keyring.root_secret(config)
         meeting = await stack.enter_async_context(Meeting.open(config))
-        about = NodeSettings(
-            name=config.node_name, directory=config.data_dir / "cluster", version=__version__
-        )
-        try:
-            node = await Node.open(about, schema)
-        except ClusterError as error:
-            raise Refused(str(error)) from error
+        node = await _open_node(config, root, meeting.discovery if linked else None)
         stack.push_async_callback(node.close)
         store = node.store
         if not _has_tables(store):
             await (wait or _formed)(node)
+        await _caught_up(node)
         key = await keyring.open_signing_key(config, store, root)
         topics = Topics(store)
         own = Own(store, key)
         stack.callback(own.close)
         passwords = Passwords()
         stack.callback(passwords.close)
-        storage = await open_storage(config)
+        spool = Spool(config.data_dir / "spool")
+        storage = _shared(config, node, spool, await open_storage(config))
         stack.push_async_callback(storage.close)
         unpacking = ThreadPoolExecutor(UNPACKING_THREADS, "unpacking")
         stack.callback(unpacking.shutdown)
@@ -131,7 +132,6 @@ async def open_hub(
         stack.push_async_callback(_end, indexing)
         rendering = Rendering()
         stack.push_async_callback(rendering.close)
-        spool = Spool(config.data_dir / "spool")
         small_blobs = SmallBlobs()
         mirror = open_mirror(config, store, storage, small_blobs, spool, now)
         if mirror is not None:
@@ -157,7 +157,7 @@ async def open_hub(
             catalogue=Catalogue(store),
             docs_search=docs_search,
             unpacking=unpacking,
-            attempts=Attempts(enabled=bool(config.rate_limits)),
+            attempts=Attempts(enabled=not config.hex_test_mode),
             limits=Limits(store, config.rate_limits, proxies=config.behind_proxy),
             token_key=TokenKey(root),
             sealing_key=sealed.derive(root, "second factors"),
@@ -180,8 +180,47 @@ async def open_hub(
             now=now,
         )
         stack.push_async_callback(hub.counters.flush)
+        if isinstance(storage, PeerStorage):
+            catching_up = asyncio.create_task(_catch_up(storage, store).run())
+            stack.push_async_callback(_end, catching_up)
         await _first_administrator(config, hub)
         yield hub
+
+
+async def _open_node(config: Config, root: bytes, discovery: Discovery | None) -> Node:
+    """The tables. With a way to others it listens for them. Raises Refused."""
+    about = NodeSettings(
+        name=config.node_name,
+        directory=config.data_dir / "cluster",
+        version=__version__,
+        secret=keyring.links_secret(config, root) if discovery else None,
+        bind=bound(config) if discovery else None,
+        advertise=advertised(config)[0],
+        expect=config.cluster_expect,
+        clustering=config.clustering_enabled,
+        discovery=discovery,
+    )
+    try:
+        return await Node.open(about, schema)
+    except ClusterError as error:
+        raise Refused(str(error)) from error
+    except OSError as error:
+        host, port = bound(config)
+        raise Refused(
+            f"cannot listen for other nodes on {host}, port {port} ({error.strerror or error}): "
+            "set another CLUSTER_PORT or CLUSTER_ADVERTISE"
+        ) from error
+
+
+def _shared(config: Config, node: Node, spool: Spool, storage: Storage) -> Storage:
+    """Local objects are held by several nodes; what is elsewhere is shared already."""
+    if not node.clustered or not isinstance(storage, LocalStorage):
+        return storage
+    return PeerStorage(storage, spool, node.streams, config.node_name, node.members)
+
+
+def _catch_up(storage: PeerStorage, store: Store) -> CatchUp:
+    return CatchUp(storage, store, objects.CARRIERS, objects.of, objects.pointed_to)
 
 
 def _has_tables(store: Store) -> bool:
@@ -295,7 +334,9 @@ async def _first_administrator(config: Config, hub: Hub) -> None:
             hashed,
             hub.now(),
         )
-    except Invalid as error:
+    except NotFound:
+        return  # another node of this cluster was faster
+    except (Invalid, ClusterError) as error:
         raise Refused(f"HEXHUB_ADMIN_*: {error}") from None
 
 
@@ -348,7 +389,7 @@ async def _live(face: Face, stop: asyncio.Event) -> None:
     async with AsyncExitStack() as stack:
         try:
             hub = await stack.enter_async_context(
-                open_hub(config, wait=partial(_wait_for_tables, face, stop))
+                open_hub(config, wait=partial(_wait_for_tables, face, stop), linked=True)
             )
         except Stopped:
             return
@@ -405,6 +446,12 @@ async def _wait_for_tables(face: Face, stop: asyncio.Event, node: Node) -> None:
         await asyncio.gather(formed, stopped, return_exceptions=True)
 
 
+async def _caught_up(node: Node) -> None:
+    """Come as far as the others before anything is answered; alone in a minority, go on as it is."""
+    with suppress(ClusterError):
+        await node.store.barrier()
+
+
 async def _formed(node: Node) -> None:
     """Until there is a cluster, and this node has come as far as it."""
     while True:
@@ -457,6 +504,7 @@ async def _until_told_to_stop(
     work = [
         loop.create_task(hub.counters.run()),
         loop.create_task(sealer.run(hub.node)),
+        loop.create_task(expiry.run(hub.node, hub.now)),
         loop.create_task(hub.sender.run()),
         loop.create_task(_sweep(hub, log)),
     ]

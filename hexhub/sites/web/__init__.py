@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from hexhub.http.metrics import Metrics
 from hexhub.http.routes import Route
 from hexhub.sites.web import (
     addresses,
+    admin,
     api_keys,
     assets,
     authorize,
@@ -20,6 +22,7 @@ from hexhub.sites.web import (
     front,
     help,
     login,
+    organization,
     package,
     pages,
     passwords,
@@ -52,15 +55,17 @@ PAGES = (
     authorize,
     setup,
     help,
+    organization,
 )
 
 
-def routes() -> Iterator[Route]:
+def routes(metrics: Metrics) -> Iterator[Route]:
     """Every page. Those whose path means something else to a client answer only browsers."""
-    for each in (catalogue, package, people):
+    for each in (catalogue, package, people, organization):
         yield from each.contested.under("", when=pages.wants_page)
     for page in PAGES:
         yield from page.routes.under("")
+    yield from admin.routes(metrics)
     yield from passwords.reset_routes.under("")
     yield Route(
         "GET", "/{path*}", pages.ANYONE, pages.nowhere, pages.web, pages.wants_page_anywhere

@@ -35,6 +35,22 @@ def when(then: datetime, now: datetime) -> Markup:
     )
 
 
+def moment(text: str, now: datetime) -> Markup:
+    """A moment that is kept as text, as `when` shows it."""
+    return when(datetime.fromisoformat(text), now)
+
+
+def about(record: object) -> str:
+    """What a record of the audit log is about: the names in its params."""
+    found: list[str] = []
+    for name, value in getattr(record, "params", {}).items():
+        if isinstance(value, dict):
+            value = value.get("name") or value.get("username") or value.get("version")
+        if isinstance(value, str) and name not in ("repository", "user_agent") and value:
+            found.append(value[:80])
+    return ", ".join(dict.fromkeys(found[:4]))
+
+
 def date(then: datetime) -> Markup:
     """A day, such as `3 May 2026`."""
     exact = then.astimezone(UTC)
@@ -84,6 +100,8 @@ FILTERS = {
     "ago": ago,
     "when": when,
     "date": date,
+    "moment": moment,
+    "about": about,
     "counted": counted,
     "size": size,
     "short": short,

@@ -11,6 +11,7 @@ import pytest
 
 from hexhub.domain import users
 from hexhub.domain.audit import OPERATOR
+from hexhub.http.metrics import Metrics
 from hexhub.schema import FormerUser, Key, Link, Mail, Member, Owner, Session, Token, User
 from hexhub.sites import web
 from tests.hexhub import hubs
@@ -74,7 +75,7 @@ GUARDED = ("/dashboard", "/login", "/logout", "/oauth", "/password", "/email")
 
 async def test_every_form_is_refused_without_its_proof(hub: TestHub, browser: Browser) -> None:
     checked = 0
-    for route in web.routes():
+    for route in web.routes(Metrics()):
         if route.method == "GET" or route.pattern in ("/theme", "/first-run"):
             continue
         if route.pattern == "/password/new":
