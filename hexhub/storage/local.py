@@ -10,6 +10,7 @@ import errno
 import hashlib
 import os
 import re
+import shutil
 import threading
 import time
 from collections import OrderedDict
@@ -27,6 +28,8 @@ T = TypeVar("T")
 
 CHUNK = 1 << 20
 OBJECT_NAME = re.compile(r"[0-9a-f]{64}")
+PARTIAL = ".partial"
+"""What the name of an object ends with while it is copied from another file system."""
 VERIFIED_MAX = 100_000
 """How many checksums are remembered as verified by this process."""
 
@@ -108,9 +111,13 @@ class LocalStorage:
             return
         made = not target.parent.exists()
         target.parent.mkdir(exist_ok=True)
-        with spooled.path.open("rb") as file:
-            os.fsync(file.fileno())
-        spooled.path.replace(target)
+        _sync(spooled.path)
+        try:
+            spooled.path.replace(target)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            _copy(spooled.path, target)
         sync_folder(target.parent)
         if made:
             sync_folder(self._folder)
@@ -166,13 +173,14 @@ class LocalStorage:
         oldest = time.time() - older_than_s
         for path in self._folder.glob("??/*"):
             # What has another name is none of ours: `lost+found`, what a backup left.
-            if path.name in keep or not OBJECT_NAME.fullmatch(path.name):
+            name = path.name.removesuffix(PARTIAL)
+            if path.name in keep or not OBJECT_NAME.fullmatch(name):
                 continue
             with self._lock:
                 if path.stat().st_mtime < oldest:
                     path.unlink()
-                    self._verified.pop(bytes.fromhex(path.name), None)
-                    self._damaged.discard(bytes.fromhex(path.name))
+                    self._verified.pop(bytes.fromhex(name), None)
+                    self._damaged.discard(bytes.fromhex(name))
                     deleted += 1
         return deleted
 
@@ -187,6 +195,24 @@ class LocalStorage:
         return await asyncio.get_running_loop().run_in_executor(
             self._executor, partial(work, *args, **kwargs)
         )
+
+
+def _sync(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def _copy(path: Path, target: Path) -> None:
+    """Move a file from another file system: STORAGE_PATH need not lie on the one of DATA_DIR."""
+    partial_path = target.with_name(target.name + PARTIAL)
+    try:
+        shutil.copyfile(path, partial_path)
+        _sync(partial_path)
+        partial_path.replace(target)
+    except OSError:
+        partial_path.unlink(missing_ok=True)
+        raise
+    path.unlink()
 
 
 def sync_folder(folder: Path) -> None:

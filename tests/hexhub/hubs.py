@@ -236,9 +236,8 @@ class TestHub:
     def traces(self) -> list[str]:
         """What lies on disk beside the tables: objects, and bodies on their way in."""
         data = self.folder / "data"
-        found = (path for path in data.rglob("*") if path.is_file())
-        inside = (str(path.relative_to(data)) for path in found)
-        return sorted(path for path in inside if not path.startswith("cluster/"))
+        found = [path for part in ("storage", "spool") for path in (data / part).rglob("*")]
+        return sorted(str(path.relative_to(data)) for path in found if path.is_file())
 
     async def disable(self, name: str) -> None:
         """Switch an account off, as the operator does."""

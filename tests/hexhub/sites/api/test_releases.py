@@ -149,7 +149,7 @@ async def test_replacing_keeps_docs_retirement_and_first_date_and_changes_the_re
     assert shown["meta"]["licenses"] == ["MIT"]
     assert shown["updated_at"] == after["updated_at"]
     entry = (await registry_package(hub, name)).releases[0]
-    assert entry.outer_checksum.hex() == after["checksum"]
+    assert entry.outer_checksum == bytes.fromhex(after["checksum"])
     assert entry.retired is not None
 
 
