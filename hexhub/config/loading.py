@@ -97,6 +97,20 @@ def _check(config: Config) -> None:
             "HEXHUB_ADMIN_USER, HEXHUB_ADMIN_EMAIL and HEXHUB_ADMIN_PASSWORD_FILE go together: "
             "set all three or none"
         )
+    if config.storage_type != "local":
+        if not config.s3_bucket:
+            raise Refused(f"STORAGE_TYPE={config.storage_type} needs S3_BUCKET")
+        if (config.aws_access_key_id is None) != (config.aws_secret_access_key is None):
+            raise Refused("AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY go together")
+    if config.s3_kms_key and config.s3_encryption != "aws:kms":
+        raise Refused("HEXHUB_S3_KMS_KEY needs HEXHUB_S3_ENCRYPTION=aws:kms")
+    if config.clustering_enabled and config.cluster_advertise in ("0.0.0.0", "::"):
+        raise Refused(
+            f"CLUSTERING_ENABLED=true needs an address that other nodes can dial, and "
+            f"{config.cluster_advertise} is none: set CLUSTER_ADVERTISE"
+        )
+    if config.cluster_port == config.port:
+        raise Refused(f"CLUSTER_PORT and PORT are both {config.port}: they must differ")
     _check_version(config)
 
 
@@ -122,11 +136,6 @@ def _check_test_mode(config: Config) -> None:
 
 def _check_version(config: Config) -> None:
     """Settings whose meaning this version does not have: better no node than another one."""
-    if config.storage_type != "local":
-        raise Refused(
-            f"STORAGE_TYPE={config.storage_type} is not in this version: blobs are kept locally, "
-            "set STORAGE_TYPE=local"
-        )
     if config.tls_cert is not None:
         raise Refused(
             "TLS_CERT is not in this version: put a proxy that speaks TLS in front, and name it in "
@@ -134,10 +143,6 @@ def _check_version(config: Config) -> None:
         )
     if config.workers > 1:
         raise Refused(f"WORKERS={config.workers} is not in this version: set WORKERS=1")
-    if config.clustering_enabled:
-        raise Refused(
-            "CLUSTERING_ENABLED=true is not in this version: a node forms alone, set it to false"
-        )
 
 
 def describe(config: Config) -> list[Setting]:

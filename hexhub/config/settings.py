@@ -244,7 +244,7 @@ class Config:
     )
     cluster_port: int = _setting(
         v.port,
-        lambda known: known["port"] + 1000,
+        lambda known: known["port"] + (1000 if known["port"] <= 64535 else -1000),
         "TCP port of the links between nodes",
         shown="PORT + 1000",
     )

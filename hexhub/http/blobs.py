@@ -59,8 +59,14 @@ async def answer(
     small: SmallBlobs,
     checksum: bytes,
     headers: dict[str, str],
+    *,
+    elsewhere: bool = False,
 ) -> StreamResponse:
-    """An object, a part of it, or 304. Raises Unavailable for one that is damaged or missing."""
+    """An object, a part of it, or 304. Raises Unavailable for one that is damaged or missing.
+
+    `elsewhere`: everybody may have it, so the client may be sent to where the storage keeps it. One
+    that sends credentials never is: it would pass them on.
+    """
     etag = f'"{checksum.hex()}"'
     headers = headers | {"ETag": etag, "Accept-Ranges": "bytes"}
     if responses.is_fresh(request, etag):
@@ -68,6 +74,11 @@ async def answer(
     body = small.get(checksum)
     if body is not None:
         return _from_memory(request, body, etag, headers)
+    if elsewhere and "Authorization" not in request.headers:
+        address = await storage.redirect(checksum)
+        if address is not None:
+            found = {"Location": address, "Cache-Control": "no-store"}
+            return Response(status=302, headers=found)
     try:
         blob = await storage.open(checksum)
     except NotFound:  # the tables say that it exists: 404 would be a lie

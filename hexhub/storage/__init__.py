@@ -62,6 +62,10 @@ class Storage(Protocol):
         """Find an object and verify it. Raises errors.NotFound, Damaged."""
         ...
 
+    async def redirect(self, checksum: bytes) -> str | None:
+        """An address elsewhere that gives this object to anybody who has it; None: ask here."""
+        ...
+
     async def sweep(self, keep: Iterable[bytes], *, older_than_s: float, applied: int = 0) -> int:
         """Delete objects that are not to be kept and not young; returns how many.
 

@@ -16,6 +16,7 @@ import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import ParamSpec, Protocol, TypeVar
@@ -183,6 +184,33 @@ class LocalStorage:
                     self._damaged.discard(bytes.fromhex(name))
                     deleted += 1
         return deleted
+
+    async def redirect(self, checksum: bytes) -> str | None:
+        return None
+
+    async def names(self) -> AsyncIterator[tuple[bytes, int, datetime]]:
+        """Checksum, size and time of every object here."""
+        for found in await self._run(self._names):
+            yield found
+
+    def _names(self) -> list[tuple[bytes, int, datetime]]:
+        found = []
+        for path in self._folder.glob("??/*"):
+            if OBJECT_NAME.fullmatch(path.name):
+                state = path.stat()
+                moment = datetime.fromtimestamp(state.st_mtime, UTC)
+                found.append((bytes.fromhex(path.name), state.st_size, moment))
+        return found
+
+    async def drop(self, checksum: bytes) -> None:
+        """Delete an object that can be had again; a file that is being read stays readable."""
+        await self._run(self._drop, checksum)
+
+    def _drop(self, checksum: bytes) -> None:
+        with self._lock:
+            self._path(checksum).unlink(missing_ok=True)
+            self._verified.pop(checksum, None)
+            self._damaged.discard(checksum)
 
     async def close(self) -> None:
         self._executor.shutdown(wait=True)

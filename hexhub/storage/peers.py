@@ -205,6 +205,9 @@ class PeerStorage:
         """Which of these are not here."""
         return await self._local.missing(checksums)
 
+    async def redirect(self, checksum: bytes) -> str | None:
+        return None
+
     # sweeping
 
     async def sweep(self, keep: Iterable[bytes], *, older_than_s: float, applied: int = 0) -> int:

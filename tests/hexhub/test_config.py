@@ -407,11 +407,16 @@ def test_test_mode_changes_defaults_and_only_defaults() -> None:
         ({"HEX_TEST_MODE": "1", "BEHIND_PROXY": "::1"}, "HEX_TEST_MODE and BEHIND_PROXY"),
         ({"TLS_CERT": "/a"}, "TLS_CERT and TLS_KEY go together"),
         ({"HEXHUB_ADMIN_USER": "mara"}, "HEXHUB_ADMIN_USER, HEXHUB_ADMIN_EMAIL and"),
-        ({"STORAGE_TYPE": "s3"}, "STORAGE_TYPE=s3 is not in this version"),
-        ({"STORAGE_TYPE": "hybrid"}, "STORAGE_TYPE=hybrid is not in this version"),
         ({"TLS_CERT": "/a", "TLS_KEY": "/b"}, "TLS_CERT is not in this version"),
         ({"WORKERS": "2"}, "WORKERS=2 is not in this version"),
-        ({"CLUSTERING_ENABLED": "true"}, "CLUSTERING_ENABLED=true is not in this version"),
+        (
+            {
+                "CLUSTERING_ENABLED": "true",
+                "CLUSTER_ADVERTISE": "0.0.0.0",
+            },
+            "address that other nodes can dial",
+        ),
+        ({"CLUSTER_PORT": "4000"}, "CLUSTER_PORT and PORT are both 4000"),
     ],
 )
 def test_values_that_do_not_go_together_are_refused(environ: dict[str, str], words: str) -> None:
@@ -469,3 +474,12 @@ def test_the_secret_is_kept_where_the_data_is_when_that_was_chosen(tmp_path: Pat
     keyring.root_secret(chosen)
     assert (tmp_path / "data/secret").is_file()
     assert not (tmp_path / "checkout").exists()
+
+
+def test_a_bucket_is_named_where_one_is_needed() -> None:
+    assert refusal({"STORAGE_TYPE": "s3"}) == "STORAGE_TYPE=s3 needs S3_BUCKET"
+    assert refusal({"STORAGE_TYPE": "hybrid"}) == "STORAGE_TYPE=hybrid needs S3_BUCKET"
+    alone = {"STORAGE_TYPE": "s3", "S3_BUCKET": "b", "AWS_ACCESS_KEY_ID": "AKIA"}
+    assert refusal(alone) == ("AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY go together")
+    assert refusal({"HEXHUB_S3_KMS_KEY": "k"}).endswith("needs HEXHUB_S3_ENCRYPTION=aws:kms")
+    assert configured({"HEXHUB_S3_ENCRYPTION": "aes256"}).s3_encryption == "AES256"
