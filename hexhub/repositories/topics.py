@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
 
 from cluster import Change, Record
 from hexhub.schema import (
+    PUBLIC,
     AllowedName,
     Organization,
     Owner,
@@ -65,6 +66,9 @@ class Topics:
             if record in OF_A_PACKAGE:
                 self._tell((key[0], key[1]))
                 self._tell((key[0], ""))
+                if key[0] != PUBLIC:
+                    # A name of ours is withheld from the upstream's part of the public addresses.
+                    self._tell((PUBLIC, key[1]))
             elif record in OF_EVERYTHING:
                 self._tell(None)
 

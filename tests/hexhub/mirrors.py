@@ -45,12 +45,17 @@ class Pair:
 
 
 @asynccontextmanager
-async def mirroring(folder: Path, keys: tuple[Path, Path], **settings: str) -> AsyncIterator[Pair]:
-    """A mirror with these settings; impatient, so that tests need not be patient."""
+async def mirroring(
+    folder: Path, keys: tuple[Path, Path], *, hot: bool = False, **settings: str
+) -> AsyncIterator[Pair]:
+    """A mirror with these settings; impatient, so that tests need not be patient.
+
+    Without `hot` each answer is made anew, by the clock that the test moves.
+    """
     async with (
         hubs.running(folder / "upstream", signing_key_file=str(keys[0])) as upstream,
         faults.between(upstream.url) as between,
-        hubs.running(folder / "hub", **mirror_settings(between, keys) | settings) as hub,
+        hubs.running(folder / "hub", hot=hot, **mirror_settings(between, keys) | settings) as hub,
     ):
         author = await upstream.user("author")
         mara = await hub.user("mara")
