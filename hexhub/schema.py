@@ -514,6 +514,27 @@ class Policy(Record, kw_only=True):
     updated_at: datetime
 
 
+@schema.table("removed", key=("repository", "package", "version"))
+class Removed(Record, kw_only=True):
+    """What an administrator took away; nobody may publish it again. `version` is empty for all."""
+
+    repository: str
+    package: str
+    version: str = ""
+    reason: str = ""
+    removed_at: datetime
+
+
+@schema.table("short_urls", key=("code",), indexes={"digest": ("digest",)})
+class ShortUrl(Record, kw_only=True):
+    """A short code for an address; `digest` is its SHA-256 in hex."""
+
+    code: str
+    url: str
+    digest: str
+    created_at: datetime
+
+
 @schema.table("settings", key=("name",))
 class Setting(Record, kw_only=True):
     """A value of the whole hub, such as the encrypted signing key."""

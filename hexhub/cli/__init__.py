@@ -19,11 +19,16 @@ from hexhub.cli import (
     cluster,
     gen_config,
     health,
+    identity,
     inspect,
+    members,
     networks,
     node,
+    notices,
     policies,
+    removals,
     rules,
+    storage,
 )
 from hexhub.errors import Refused
 
@@ -39,14 +44,19 @@ def hexhub(context: click.Context, data_dir: str | None, config_file: str | None
 for command in (
     *inspect.COMMANDS,
     *accounts.COMMANDS,
+    *identity.COMMANDS,
     *audit.COMMANDS,
     *advisories.COMMANDS,
     *networks.COMMANDS,
     *policies.COMMANDS,
+    *notices.COMMANDS,
+    *members.COMMANDS,
+    *removals.COMMANDS,
     *bundle.COMMANDS,
     *rules.COMMANDS,
     *gen_config.COMMANDS,
     *backup.COMMANDS,
+    *storage.COMMANDS,
     *health.COMMANDS,
     *cluster.COMMANDS,
 ):

@@ -21,6 +21,7 @@ from hexhub.schema import (
     Owner,
     Package,
     Release,
+    Removed,
     Requirement,
     Retirement,
 )
@@ -98,10 +99,19 @@ def check_publish(
     if package is None:
         rules.check({"name": rules.package_name(candidate.name)})
         upstream_names.check_new(view, repository, candidate.name, upstream.clash)
+    _check_not_removed(view, repository, candidate)
     _check_dependencies(view, repository, candidate, dependency_check, upstream.lacks)
     earlier = view.get(Release, repository, candidate.name, candidate.version)
     if package is not None and earlier is not None:
         _check_replace(package, earlier, candidate, replace, now)
+
+
+def _check_not_removed(view: View, repository: str, candidate: Candidate) -> None:
+    """What an administrator removed stays reserved."""
+    if view.get(Removed, repository, candidate.name, "") is not None:
+        raise Invalid({"name": "is reserved"})
+    if view.get(Removed, repository, candidate.name, candidate.version) is not None:
+        raise Invalid({"version": "is reserved"})
 
 
 def publish(

@@ -23,6 +23,7 @@ from hexhub.sites.api import (
     releases,
     repositories,
     retirement,
+    short_urls,
     testing,
     upstream,
     users,
@@ -42,6 +43,7 @@ RESOURCES = (
     oauth,
     organizations,
     policies,
+    short_urls,
     repositories,
     upstream,
 )

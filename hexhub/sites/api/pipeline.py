@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiohttp.web import StreamResponse
 
 from cluster import ClusterError
-from hexhub.domain import permissions, releases
+from hexhub.domain import notices, permissions, releases
 from hexhub.errors import BadRequest, HubError, TooManyRequests
 from hexhub.http import auth, bodies, negotiation, otp, responses
 from hexhub.http.call import Call
@@ -33,6 +33,7 @@ async def api(call: Call, handler: Handler) -> StreamResponse:
         if "Origin" in call.request.headers and not _is_upload(call):
             call.headers["Access-Control-Allow-Origin"] = "*"
         _count(call)
+        _tell(call)
         await _authorize(call)
         return await handler(call)
     except (HubError, ClusterError) as error:
@@ -42,6 +43,19 @@ async def api(call: Call, handler: Handler) -> StreamResponse:
         if bodies.expects_continue(call.request):
             response.force_close()
         return response
+
+
+def _tell(call: Call) -> None:
+    """What Hex prints with this answer: that the key expires, else the operator's notice."""
+    key = call.actor.key
+    text, level = notices.of_key(key, call.now) if key else None, "warn"
+    if text is None:
+        with call.hub.store.view() as view:
+            notice = notices.current(view)
+        if notice is None:
+            return
+        text, level = notice.text, notice.level
+    call.message = responses.quoted_message(text, level)
 
 
 def _count(call: Call) -> None:

@@ -11,11 +11,16 @@ from hexhub.sites.operator import (
     audit,
     backup,
     cluster,
+    identity,
+    members,
     mirror,
     names,
     networks,
+    notices,
     policies,
+    removals,
     rules,
+    storage,
 )
 
 
@@ -27,10 +32,15 @@ def routes() -> Iterator[Route]:
         audit,
         backup,
         cluster,
+        identity,
+        members,
         mirror,
         names,
         networks,
+        notices,
         policies,
+        removals,
         rules,
+        storage,
     ):
         yield from subject.routes.under("")

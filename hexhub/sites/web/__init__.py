@@ -29,6 +29,7 @@ from hexhub.sites.web import (
     people,
     security,
     setup,
+    short_links,
     theme,
 )
 from hexhub.sites.web.visitors import recognise
@@ -56,6 +57,7 @@ PAGES = (
     setup,
     help,
     organization,
+    short_links,
 )
 
 
