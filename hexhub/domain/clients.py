@@ -5,17 +5,21 @@ from __future__ import annotations
 import hmac
 import re
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from urllib.parse import urlsplit
 
 from cluster import Transaction, View
-from hexhub.errors import OauthRefused
-from hexhub.schema import OauthClient
+from hexhub.domain import rules, sessions
+from hexhub.errors import NotFound, OauthRefused
+from hexhub.schema import OauthClient, Session
 
 DEVICE = "urn:ietf:params:oauth:grant-type:device_code"
 REFRESH = "refresh_token"
 KEY = "client_credentials"
 CODE = "authorization_code"
 GRANTS = (DEVICE, REFRESH, KEY, CODE)
+
+SCOPES = ("api", "api:read", "api:write", "repositories")
 
 UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -114,6 +118,50 @@ def _matches(pattern: str, uri: str) -> bool:
     )
 
 
+def every(view: View) -> list[OauthClient]:
+    """The clients of the package managers, then those that were made, by name."""
+    made = {client.client_id: client for client in view.scan(OauthClient)}
+    own = [made.pop(client_id, client) for client_id, client in SEEDED.items()]
+    return own + sorted(made.values(), key=lambda client: client.name)
+
+
+def check(client: OauthClient) -> None:
+    """Raise Invalid for a client that nobody should be sent to (field `redirect_uris`, `scopes`)."""
+    unknown = [scope for scope in client.scopes if scope not in SCOPES]
+    rules.check(
+        {
+            "scopes": f"must be of {' '.join(SCOPES)}" if unknown or not client.scopes else None,
+            "redirect_uris": None
+            if client.redirect_uris and all(map(_may_be_redirect, client.redirect_uris))
+            else "must be https, or http on this machine, without a fragment",
+        }
+    )
+
+
+def _may_be_redirect(uri: str) -> bool:
+    try:
+        parts = urlsplit(uri)
+        host = parts.hostname
+    except ValueError:
+        return False
+    plain = uri.isascii() and uri.isprintable() and " " not in uri and not parts.fragment
+    if parts.scheme == "http":
+        return plain and host in ("localhost", "127.0.0.1", "::1")
+    return plain and parts.scheme == "https" and bool(host) and parts.username is None
+
+
 def put(tx: Transaction, client: OauthClient) -> None:
     """Make or replace a client."""
     tx.put(client)
+
+
+def remove(tx: Transaction, client_id: str, now: datetime) -> int:
+    """Forget a client that was made; how many sessions of it ended. Raises NotFound."""
+    client = tx.get(OauthClient, client_id.lower())
+    if client is None:
+        raise NotFound
+    found = [session for session in tx.scan(Session) if session.client == client.client_id]
+    for session in found:
+        sessions.end(tx, session, now)
+    tx.delete(client)
+    return len(found)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import os
 import shutil
+import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -56,6 +58,24 @@ class Mix:
             "HEX_HOME": str(self.hex_home),
             **(variables or {}),
         }
+
+    def extended(self, variables: Mapping[str, str]) -> Mix:
+        """The same developer with more in the environment."""
+        other = copy.copy(self)
+        other._environment = self._environment | dict(variables)
+        return other
+
+    def start(self, directory: Path, *arguments: str) -> subprocess.Popen[str]:
+        """Begin `mix ARGUMENTS`, which waits for something; both of its streams are its output."""
+        return subprocess.Popen(
+            ["mix", *arguments],
+            cwd=directory,
+            env=self._environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
 
     def try_run(self, directory: Path, *arguments: str) -> Output:
         """Run `mix ARGUMENTS` in `directory`."""
