@@ -50,7 +50,15 @@ def ask(
     status, data = exchange(
         data_dir, method, path, payload, content_type="application/json", timeout_s=timeout_s
     )
-    return status, json.loads(data) if data else None
+    return status, _said(data)
+
+
+def _said(data: bytes) -> Any:
+    """What an answer says; of one that is no JSON, its text as the message."""
+    try:
+        return json.loads(data) if data else None
+    except ValueError:
+        return {"message": data.decode("utf-8", "replace").strip()}
 
 
 def exchange(

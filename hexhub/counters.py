@@ -33,6 +33,7 @@ class Counters:
         self._store = store
         self._downloads: Counter[tuple[str, str, str, str]] = Counter()
         self._uses: dict[str, KeyUse] = {}
+        self._flushing = asyncio.Lock()
         self._session_uses: dict[str, SessionUse] = {}
 
     def download(self, release: Release, now: datetime) -> None:
@@ -70,13 +71,17 @@ class Counters:
             )
 
     async def run(self) -> None:
-        """Flush for ever."""
+        """Flush for ever. A flush that has begun ends even when this is cancelled, lest it count twice."""
         while True:
             await asyncio.sleep(FLUSH_EVERY_S)
-            await self.flush()
+            await asyncio.shield(self.flush())
 
     async def flush(self) -> None:
         """Propose what was counted. When that fails the counts stay for the next time."""
+        async with self._flushing:
+            await self._flush()
+
+    async def _flush(self) -> None:
         try:
             while self._downloads:
                 batch = dict(list(self._downloads.items())[:BATCH_MAX])

@@ -22,6 +22,7 @@ import msgspec
 import structlog
 from aiohttp import ClientResponse, ClientSession
 from aiohttp.web import ServerRunner, TCPSite
+from argon2 import PasswordHasher
 
 from cluster import Transaction
 from hexhub import app, config
@@ -287,6 +288,8 @@ async def running(folder: Path, *, hot: bool = True, **settings: str) -> AsyncIt
     faults: list[str] = []
     log = quiet_log(faults)
     async with app.open_hub(loaded, now=clock) as hub:
+        # As slow as a guesser deserves, passwords would be most of the time of a test run.
+        hub.passwords._hasher = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
         runner = ServerRunner(app.public_face(loaded, hub, metrics, log, hot=hot))
         await runner.setup()
         site = TCPSite(runner, "127.0.0.1", 0)

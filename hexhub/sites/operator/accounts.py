@@ -6,7 +6,7 @@ JSON in, JSON out. Whoever may connect may do everything: the permission is that
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from aiohttp.web import StreamResponse
 
@@ -147,7 +147,6 @@ async def create_key(call: Call) -> StreamResponse:
     hub, body = call.hub, call.body
     with hub.store.view() as view:
         owner = _owner(view, body)
-    expires_s = body.get("expires_s")
     secret = hub.new_secret()
     key = await hub.store.transact(
         keys.create,
@@ -155,12 +154,21 @@ async def create_key(call: Call) -> StreamResponse:
         owner,
         body.get("name"),
         body.get("permissions"),
-        call.now + timedelta(seconds=expires_s) if isinstance(expires_s, int) else None,
+        _end(call.now, body.get("expires_s")),
         hub.secret_hash(secret),
         call.now,
     )
     with hub.store.view() as view:
         return _json({"key": _key(view, key), "secret": secret}, 201)
+
+
+def _end(now: datetime, good_for_s: object) -> datetime | None:
+    if not isinstance(good_for_s, int):
+        return None
+    try:
+        return now + timedelta(seconds=good_for_s)
+    except OverflowError:
+        raise Invalid({"expires": "is too far away"}) from None
 
 
 @routes.get("/keys", allow=OPERATOR)
