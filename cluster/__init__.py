@@ -17,7 +17,7 @@ from cluster.errors import (
     SchemaTooNew,
     TooLarge,
 )
-from cluster.node import Member, Node, NodeSettings, Status, restore
+from cluster.node import Member, Node, NodeSettings, Status, recover, restore
 from cluster.store import Change, Store
 from cluster.table import Record, Schema
 from cluster.view import Transaction, View
@@ -48,5 +48,6 @@ __all__ = [
     "TooLarge",
     "Transaction",
     "View",
+    "recover",
     "restore",
 ]

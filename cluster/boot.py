@@ -6,25 +6,30 @@ part B, startup invariants). The journal is never thrown away here.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import secrets
+import shutil
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from cluster import command, snapshots as copies
 from cluster.disk import DATA, Log, State, check_structure
 from cluster.errors import Damaged, DataInUse
 from cluster.files import copy_file, remove_tree, replace_file, sync_directory
 from cluster.guard import REGULAR
-from cluster.journal import NO_OP, Identity, Journal
+from cluster.journal import NO_OP, Entry, Identity, Journal
 from cluster.snapshots import Meta, Snapshots
 
 log = logging.getLogger(__name__)
 
 STATE, RAFT, SNAPSHOTS, CLOSED = "state", "raft", "snapshots", "closed"
+JOINING, LEFT, PROMISE, ALONE = "joining", "left", "promise", "alone"
 FIRST = ((NO_OP, 0, 0), (NO_OP, 1, 0))
 """What every journal begins behind: two entries that say nothing, and count as applied."""
 
@@ -48,11 +53,144 @@ class Opened:
             replace_file(self.directory / CLOSED, b"")
 
 
+def is_fresh(directory: Path) -> bool:
+    """Whether this directory has never been part of any cluster."""
+    return not (directory / RAFT).exists() and not (directory / JOINING).exists()
+
+
+def adopt(directory: Path) -> None:
+    """Take what was copied from another cluster in the place of what was here, if there is any.
+
+    A start that was cut off in here is ended by the next.
+    """
+    made = directory / JOINING
+    if not made.is_dir():
+        return
+    log.warning("%s begins with the data of the cluster it joins", directory)
+    for part in (SNAPSHOTS, STATE, RAFT):
+        if (made / part).is_dir():
+            if (directory / part).is_dir():
+                shutil.rmtree(directory / part)
+            os.rename(made / part, directory / part)
+            sync_directory(directory)
+    for mark in (PROMISE, ALONE):
+        (directory / mark).unlink(missing_ok=True)
+    shutil.rmtree(made)
+
+
+def abandon(directory: Path) -> None:
+    """Put aside what a member had that is none any more; the next start begins a cluster of one."""
+    left = directory / LEFT
+    if left.exists():
+        shutil.rmtree(left)
+    left.mkdir()
+    replace_file(directory / ALONE, b"")
+    for part in (RAFT, STATE, SNAPSHOTS):
+        if (directory / part).is_dir():
+            os.rename(directory / part, left / part)
+    sync_directory(directory)
+
+
+class Copy:
+    """The data of a new member, made beside its own from the snapshot of another."""
+
+    def __init__(self, directory: Path, meta: Meta, member: str) -> None:
+        self._directory = directory
+        self._made = directory / (JOINING + ".tmp")
+        self._meta = meta
+        self._member = member
+        self._journal: Journal | None = None
+        if self._made.exists():
+            shutil.rmtree(self._made)
+        (self._made / STATE / "1").mkdir(parents=True)
+        (self._made / SNAPSHOTS).mkdir()
+        self._file = (self._made / STATE / "1" / DATA).open("wb")
+        self._digest = hashlib.blake2b(digest_size=32)
+        self._size = 0
+
+    def write(self, piece: bytes) -> None:
+        """Take the next piece of the snapshot."""
+        self._file.write(piece)
+        self._digest.update(piece)
+        self._size += len(piece)
+
+    def end(self) -> None:
+        """Check it, and begin a journal behind it. Damaged when it is not what was sent."""
+        meta = self._meta
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+        if (self._digest.digest(), self._size) != (meta.digest, meta.size):
+            raise Damaged("the snapshot is not what was sent")
+        replace_file(self._made / STATE / "CURRENT", b"1")
+        state = State(self._made / STATE, map_size=0)
+        applied = state.applied
+        state.close()
+        if applied != (meta.index, meta.term):
+            raise Damaged(f"the snapshot says {(meta.index, meta.term)}, its rows {applied}")
+        self._journal = Journal(Log(self._made / RAFT, map_size=1 << 20))
+        identity = Identity(meta.cluster, self._member, meta.members)
+        self._journal.begin((meta.before, meta.last), identity)
+
+    @property
+    def last_index(self) -> int:
+        """The last entry that is here."""
+        return self._meta.index if self._journal is None else self._journal.last_index
+
+    def add(self, entries: list[Entry]) -> None:
+        """Add committed entries behind what is here."""
+        assert self._journal is not None
+        for entry in entries:
+            self._journal.add(*entry)
+        if entries:
+            self._journal.setRaftCommitIndex(entries[-1][1])
+        self._journal.sync()
+
+    def finish(self) -> None:
+        """Make it count: the next start adopts it."""
+        self.close()
+        made = self._directory / JOINING
+        if made.exists():
+            shutil.rmtree(made)
+        os.rename(self._made, made)
+        sync_directory(self._directory)
+
+    def close(self) -> None:
+        self._file.close()
+        if self._journal is not None:
+            self._journal.close()
+            self._journal = None
+
+
+def recover(directory: Path, name: str) -> tuple[int, int]:
+    """Make the data of a stopped member a cluster of one with a new identity.
+
+    Returns the index and term it keeps. What was acknowledged only elsewhere is gone; members of
+    the old cluster are refused from here on. Damaged or DataInUse.
+    """
+    made = _identity(name)
+    journal = Journal(Log(directory / RAFT, map_size=1 << 20))
+    try:
+        if not len(journal):
+            raise Damaged(f"{directory} holds no data of a member")
+        meta = copies.load(directory / SNAPSHOTS)
+        if meta is not None:
+            kept = msgspec.structs.replace(meta, cluster=made.cluster, members=made.members)
+            replace_file(directory / SNAPSHOTS / copies.META, msgspec.msgpack.encode(kept))
+        journal.renew(made)
+        index = journal.last_index
+        term = journal.term_at(index)
+    finally:
+        journal.close()
+    return index, term or 0
+
+
 def reconcile(directory: Path, name: str, *, map_size: int, room: Callable[[int], bool]) -> Opened:
     """Open a data directory, or begin one in an empty directory. Damaged when it must not start.
 
     After anything but a clean close the structure of the rows' file is checked page by page.
     """
+    adopt(directory)
     closed = directory / CLOSED
     unclean = not closed.exists()
     closed.unlink(missing_ok=True)

@@ -68,6 +68,13 @@ class Journal:
         self.rebase(base[1][1], identity.members)
         self.sync()
 
+    def renew(self, identity: Identity) -> None:
+        """Be another member of another cluster from here on, with the same entries; durable."""
+        self._values[b"identity"] = msgspec.msgpack.encode(identity)
+        self.identity = identity
+        self.rebase(self.last_index, identity.members)
+        self.setCurrentTerm(self._term, None)
+
     def rebase(self, index: int, members: tuple[str, ...]) -> None:
         """Note who the members are after entry `index`: what is cut before it is not asked."""
         self._base = index, tuple(members)

@@ -30,6 +30,11 @@ def refuse_newer(stored: int, schema: Schema) -> None:
         )
 
 
+def is_current(state: State, schema: Schema) -> bool:
+    """Whether the rows are at the schema of the code."""
+    return state.read_schema() == (schema.number, _encode_shape(schema.shape))
+
+
 async def migrate(store: Store, state: State, snapshot: Callable[[], Awaitable[object]]) -> None:
     """Run the migrations between the stored schema number and the code's, and index anew.
 

@@ -4,20 +4,39 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import logging
 import os
+import secrets
+import shutil
+from collections.abc import Coroutine
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from cluster import boot
 from cluster.boot import Opened
-from cluster.errors import ClusterError, DataInUse, NoLeader
+from cluster.configuration import REMOVE, MemberChange, name_of
+from cluster.discovery import Discovery, Peer
+from cluster.disk import State
+from cluster.errors import ClusterError, DataInUse, LinkRefused, NoLeader, NotJoined
 from cluster.files import free_bytes
-from cluster.migrate import migrate, refuse_newer
+from cluster.links import Address, Hello, Link, hang_up
+from cluster.membership import Membership, first_of, keep_promise, promised
+from cluster.mesh import Book, Mesh
+from cluster.migrate import is_current, migrate, refuse_newer
 from cluster.raft import Raft
 from cluster.store import Store
+from cluster.streams import Streams
 from cluster.table import Schema
 
+log = logging.getLogger(__name__)
+
 READY_SECONDS = 60.0
+GATHER_SECONDS = 0.3
+WATCH_SECONDS = 0.25
+LOST_SECONDS = 3.0
+ADDRESSES, EMPTY = "addresses", "empty"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +53,16 @@ class NodeSettings:
     """A snapshot is taken, and the journal cut behind it, when it is longer than either."""
     disk_reserve: int = 64 << 20
     """Writes are refused when less than this is free, so that nothing breaks half-way."""
+    secret: bytes | None = None
+    """What all members share; without it, or without `bind`, this stays a cluster of one."""
+    bind: Address | None = None
+    advertise: str = ""
+    """The host others reach this node at; the bound one when empty."""
+    expect: int = 1
+    """How many fresh nodes form a cluster together."""
+    clustering: bool = False
+    """Whether a node without data looks for others, instead of beginning alone."""
+    discovery: Discovery | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +74,8 @@ class Member:
     reachable: bool
     applied: int
     lag: int
+    address: str = ""
+    version: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,91 +93,210 @@ class Status:
     commit: int
     members: tuple[Member, ...]
     disk_free: int
+    removed: bool = False
+    """Whether the other members have taken this one out; it must join anew."""
+    waits_for: str = ""
+    """What a node that is in no cluster yet waits for."""
 
 
 class Node:
     """One open member. Make it with `await Node.open(settings, schema)`."""
 
-    def __init__(self, settings: NodeSettings, lock: int, opened: Opened, store: Store) -> None:
+    def __init__(self, settings: NodeSettings, lock: int, schema: Schema, rows: State) -> None:
         self.settings = settings
-        self.store = store
+        self.schema = schema
+        self.store = Store(rows, schema, room=lambda: _room(settings))
         self.closed = False
+        self.removed = False
+        self.waits_for = ""
+        self._raft: Raft | None = None
         self._lock = lock
-        self._opened = opened
+        self._rows = rows
+        self._opened: Opened | None = None
         self._loop = asyncio.get_running_loop()
         self._ready = asyncio.Event()
-        self.raft = Raft(
-            opened.journal,
-            opened.state,
-            opened.snapshots,
-            snapshot_bytes=settings.snapshot_bytes,
-            snapshot_entries=settings.snapshot_entries,
-            on_ready=lambda: store.post(self._ready.set),
-            on_applied=store.applied_entry,
-        )
-        store.attach(self.raft)
+        self._tasks: list[asyncio.Task[None]] = []
+        self._incarnation = f"{secrets.token_hex(8)}/{settings.name}"
+        self._hellos: dict[str, Hello] = {}
+        self._book = Book(settings.directory / ADDRESSES)
+        self._at: Address = (settings.advertise, 0)
+        self._streams: Streams | None = None
+        self._membership: Membership | None = None
+        self._mesh: Mesh | None = None
+        self._left = False
 
     @classmethod
     async def open(cls, settings: NodeSettings, schema: Schema) -> Node:
-        """Open a data directory (made when missing) and lead; called with a running loop.
+        """Open a data directory (made when missing); called with a running loop.
 
-        Raises DataInUse, Damaged, SchemaTooNew, DiskFull, DiskFailed, NoLeader.
+        Alone, this member leads when it returns. With other members it returns at once, and
+        `store.barrier()` says when there is a leader; so it does while a node without data looks
+        for others. Raises DataInUse, Damaged, SchemaTooNew, DiskFull, DiskFailed, NoLeader, OSError.
         """
-        settings.directory.mkdir(parents=True, exist_ok=True)
-        lock = _take(settings.directory)
+        directory = settings.directory
+        directory.mkdir(parents=True, exist_ok=True)
+        lock = _take(directory)
         try:
-            opened = await asyncio.to_thread(
-                boot.reconcile,
-                settings.directory,
-                settings.name,
-                map_size=settings.map_size,
-                room=lambda size: _room(settings, size),
+            looks = (
+                settings.clustering and settings.secret is not None and settings.bind is not None
             )
+            fresh = boot.is_fresh(directory) and not (directory / boot.ALONE).exists() and looks
+            opened = None if fresh else await _reconcile(settings)
+            rows = State(directory / EMPTY, map_size=1 << 20) if opened is None else opened.state
         except BaseException:
             os.close(lock)
             raise
+        node = None
         try:
-            refuse_newer(opened.state.read_schema()[0], schema)
-            store = Store(opened.state, schema, room=lambda: _room(settings))
-            node = cls(settings, lock, opened, store)
+            if opened is not None:
+                refuse_newer(opened.state.read_schema()[0], schema)
+            node = cls(settings, lock, schema, rows)
+            await node._listen()
+            if opened is None:
+                node._spawn(node._gather())
+            else:
+                await node._start(opened)
+            return node
         except BaseException:
-            opened.close()
-            os.close(lock)
+            if node is not None:
+                node._opened = node._opened or opened
+                await node.close()
+            else:
+                (opened or rows).close()
+                os.close(lock)
             raise
-        node.raft.start()
-        try:
-            await node._lead()
-            await migrate(store, opened.state, node.snapshot)
-        except BaseException:
-            await node.close()
-            raise
-        return node
 
-    async def _lead(self) -> None:
-        try:
-            await asyncio.wait_for(self._ready.wait(), READY_SECONDS)
-        except TimeoutError:
-            raise NoLeader(f"{self.settings.name} does not lead its own cluster") from None
+    # What it is made of
+
+    @property
+    def raft(self) -> Raft:
+        """What orders the entries. NoLeader while this node belongs to no cluster yet."""
+        if self._raft is None:
+            raise NoLeader(f"{self.settings.name} belongs to no cluster yet")
+        return self._raft
+
+    @property
+    def streams(self) -> Streams:
+        """Named streams between members. NotJoined without a secret and an address to bind."""
+        if self._streams is None:
+            raise NotJoined("this node has no secret, or no address for other members")
+        return self._streams
+
+    @property
+    def clustered(self) -> bool:
+        """Whether it has a way to others."""
+        return self._streams is not None
+
+    @property
+    def address(self) -> Address:
+        """Where other members reach it; port 0 when they do not."""
+        return self._at
+
+    def lease_valid(self) -> bool:
+        """Whether a read with credentials may be answered here without a barrier."""
+        return self.store.current
+
+    # Changing who belongs to it
+
+    def members(self) -> tuple[Member, ...]:
+        """The members as this node sees them, itself first; only itself before it has joined."""
+        raft, name = self._raft, self.settings.name
+        if raft is None:
+            return (Member(name, "joining", True, 0, 0, _text(self._at), self.settings.version),)
+        applied = raft.applied
+        own = Member(name, self._role(), True, applied, 0, _text(self._at), self.settings.version)
+        reachable = raft.peers.reachable()
+        others = []
+        for member in sorted(raft.others, key=name_of):
+            role = "leader" if raft.leader == member else "follower"
+            at = raft.peers.applied.get(member, 0)
+            hello = self._hellos.get(member)
+            where = _text(self._book.addresses.get(member, ("", 0)))
+            version = hello.version if hello is not None else ""
+            lag = max(0, raft.commit - at)
+            others.append(
+                Member(name_of(member), role, member in reachable, at, lag, where, version)
+            )
+        return (own, *others)
+
+    async def join(self, target: Address | Peer) -> None:
+        """Copy the data of the cluster that listens there; the next open begins with it.
+
+        What is here is given up then. NotJoined says why not, OSError and TimeoutError that
+        nobody answers.
+        """
+        raft = self._raft
+        if raft is not None and not raft.alone and not self.removed:
+            raise NotJoined(f"{self.settings.name} belongs to a cluster: it must leave that first")
+        address = (target.host, target.port) if isinstance(target, Peer) else target
+        membership = self._members_of()
+        hello, stands = await membership.standing(address)
+        if hello.name == self.settings.name:
+            raise NotJoined(f"the node there is called {hello.name} too: names must differ")
+        if stands.fresh:
+            raise NotJoined(f"{hello.name} belongs to no cluster yet")
+        book = await membership.fetch(address, lambda size: _room(self.settings, size))
+        self._book.note(book | stands.members | {hello.member: address})
+        if raft is None:
+            await self._begin()
+
+    async def leave(self) -> None:
+        """Have the others take this node out. When it is closed, its data is put aside.
+
+        NotJoined when it is alone, NoLeader.
+        """
+        if self.raft.alone:
+            raise NotJoined(f"{self.settings.name} is the only member of its cluster")
+        if not self.removed:
+            await self._members_of().remove(self.settings.name)
+        self.removed = self._left = True
+
+    async def remove(self, name: str) -> None:
+        """Take another member out. NotJoined, NoLeader."""
+        if name == self.settings.name:
+            raise NotJoined(f"{name} is this node: it leaves")
+        await self._members_of().remove(name)
+
+    async def transfer(self, name: str | None = None) -> None:
+        """Have `name` lead, or the most caught-up other member. NotJoined, NoLeader."""
+        if self.raft.alone and name in (None, self.settings.name):
+            raise NotJoined(f"{self.settings.name} is the only member of its cluster")
+        await self._members_of().transfer(name)
+
+    def _members_of(self) -> Membership:
+        if self._membership is None:
+            raise NotJoined("this node has no secret, or no address for other members")
+        return self._membership
+
+    # How it is
 
     def status(self) -> Status:
         """How this node is, from what it knows without asking anyone."""
-        raft, state = self.raft, self._opened.state
-        name = self.settings.name
-        role = "leader" if raft.leading else "candidate"
-        applied = state.applied[0]
+        raft = self._raft
+        leader = None if raft is None or raft.leader is None else name_of(raft.leader)
         return Status(
-            node=name,
-            cluster=self._opened.journal.identity.cluster,
+            node=self.settings.name,
+            cluster="" if self._opened is None else self._opened.journal.identity.cluster,
             version=self.settings.version,
-            role=role,
-            leader=name if raft.leading else None,
-            term=raft.term,
-            quorum=raft.ready,
-            applied=applied,
-            commit=raft.commit,
-            members=(Member(name, role, True, applied, 0),),
+            role=self._role(),
+            leader=leader,
+            term=0 if raft is None else raft.term,
+            quorum=raft is not None and raft.quorum and not self.removed,
+            applied=self.store.applied,
+            commit=0 if raft is None else raft.commit,
+            members=self.members(),
             disk_free=free_bytes(self.settings.directory),
+            removed=self.removed,
+            waits_for=self.waits_for,
         )
+
+    def _role(self) -> str:
+        raft = self._raft
+        if raft is None or not raft.standing:
+            return "joining"
+        if raft.leading:
+            return "leader"
+        return "candidate" if raft.leader is None else "follower"
 
     async def snapshot(self) -> Path:
         """Take a snapshot of everything applied; the folder with META and the file it names.
@@ -172,11 +322,241 @@ class Node:
         try:
             await self.store.close()
         finally:
-            await asyncio.to_thread(self.raft.stop)
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+            if self._streams is not None:
+                await self._streams.close()
+            if self._raft is not None:
+                await asyncio.to_thread(self._raft.stop)
             try:
-                self._opened.close()
+                (self._opened or self._rows).close()
+                if self._left:
+                    boot.abandon(self.settings.directory)
             finally:
                 os.close(self._lock)
+
+    # Meeting others
+
+    async def _listen(self) -> None:
+        settings = self.settings
+        if settings.secret is None or settings.bind is None:
+            return
+        self._streams = Streams(
+            settings.secret,
+            hello=self._hello,
+            refuses=self._refuses,
+            resolve=self._resolve,
+            on_raft=self._on_raft,
+        )
+        self._membership = Membership(_Here(self, self._streams))
+        host, port = await self._streams.listen(settings.bind)
+        self._at = (settings.advertise or host, port)
+
+    def _hello(self) -> Hello:
+        identity = None if self._opened is None else self._opened.journal.identity
+        return Hello(
+            cluster="" if identity is None else identity.cluster,
+            member=self._incarnation if identity is None else identity.member,
+            name=self.settings.name,
+            version=self.settings.version,
+            schema=self.schema.number,
+            address=self._at,
+        )
+
+    def _refuses(self, peer: Hello) -> tuple[str, bool]:
+        own = self._hello()
+        if not own.cluster:
+            return f"{own.name} belongs to no cluster yet", False
+        if peer.cluster != own.cluster:
+            return f"{peer.name} is not of the cluster of {own.name}", False
+        return "", False
+
+    def _resolve(self, who: str) -> Address | None:
+        return self._book.resolve(who, frozenset() if self._raft is None else self._raft.members)
+
+    def _on_raft(self, link: Link) -> None:
+        if self._mesh is None or self.closed:
+            hang_up(link.socket)
+        else:
+            self._mesh.take(link)
+
+    def _note_hello(self, hello: Hello) -> None:
+        self._hellos[hello.member] = hello
+
+    async def _gather(self) -> None:
+        """Join whoever is there already; else form, among enough fresh nodes, by promise."""
+        directory, name, expect = self.settings.directory, self.settings.name, self.settings.expect
+        membership = self._members_of()
+        discovery = self.settings.discovery
+        while True:
+            peers = [] if discovery is None else await discovery.peers()
+            fresh, member = await first_of(membership, peers, self._at)
+            if self._raft is not None:
+                return
+            if member is not None:
+                self.waits_for = f"the data of the cluster at {_text(member)}"
+                try:
+                    await self.join(member)
+                    return
+                except (ClusterError, OSError, TimeoutError) as error:
+                    self.waits_for = f"the cluster at {_text(member)}: {error}"
+                    log.warning("not joined: %s", error)
+            elif len(names := sorted({name, *fresh})) < expect or name in fresh:
+                self.waits_for = f"{expect} fresh nodes, found {', '.join(names)}"
+            elif names[0] != name or promised(directory) not in (None, name):
+                self.waits_for = f"{promised(directory) or names[0]} to form the cluster"
+            else:
+                keep_promise(directory, name)
+                asked = [membership.promise(address) for _, address in fresh.values()]
+                answers = await asyncio.gather(*asked, return_exceptions=True)
+                if sum(answer is True for answer in answers) >= expect - 1:
+                    log.info("%s forms the cluster, promised by %s", name, ", ".join(fresh))
+                    await self._begin()
+                    return
+                self.waits_for = "the promises of other fresh nodes"
+            await asyncio.sleep(GATHER_SECONDS)
+
+    async def _begin(self) -> None:
+        """Begin with what is in the directory now: a copy, or nothing."""
+        opened = await _reconcile(self.settings)
+        empty, self._rows = self._rows, opened.state
+        await self._start(opened)
+        empty.close()
+        shutil.rmtree(self.settings.directory / EMPTY)
+        (self.settings.directory / boot.PROMISE).unlink(missing_ok=True)
+        self.waits_for = ""
+
+    async def _start(self, opened: Opened) -> None:
+        self._opened = opened
+        store, settings = self.store, self.settings
+        raft = Raft(
+            opened.journal,
+            opened.state,
+            opened.snapshots,
+            snapshot_bytes=settings.snapshot_bytes,
+            snapshot_entries=settings.snapshot_entries,
+            on_ready=lambda: store.post(self._ready.set),
+            on_applied=store.applied_entry,
+            on_shown=lambda index: store.post(store.shown, index),
+            on_installed=lambda index: store.post(store.installed, index),
+            on_members=lambda change: store.post(self._on_members, change),
+        )
+        opened.snapshots.addresses = lambda: dict(self._book.addresses)
+        for change in opened.journal.changes.values():
+            self._on_members(change)
+        if raft.standing:
+            self.removed = False
+        self._raft = raft
+        store.attach(raft, opened.state)
+        if self._streams is not None:
+            self._book.note({raft.member: self._at})
+            self._mesh = Mesh(raft, self._streams, self._book, settings.discovery, self._note_hello)
+            self._spawn(self._mesh.run())
+            self._spawn(self._watch(raft))
+        raft.start()
+        if raft.alone:
+            await self._lead()
+            await migrate(store, opened.state, self.snapshot)
+        store.installed(store.applied)
+
+    async def _lead(self) -> None:
+        try:
+            await asyncio.wait_for(self._ready.wait(), READY_SECONDS)
+        except TimeoutError:
+            raise NoLeader(f"{self.settings.name} does not lead its own cluster") from None
+
+    def _on_members(self, change: MemberChange | None) -> None:
+        if change is None:
+            return
+        if change.kind == REMOVE:
+            own = self._opened is not None and change.member == self._opened.journal.identity.member
+            self.removed = self.removed or own
+        else:
+            self._book.note({change.member: (change.host, change.port)})
+
+    async def _watch(self, raft: Raft) -> None:
+        """Ask to be counted while this is no member; ask whether it still is while nobody leads."""
+        lost_since = self._loop.time()
+        while True:
+            await asyncio.sleep(WATCH_SECONDS)
+            now = self._loop.time()
+            if raft.quorum or raft.leading:
+                lost_since = now
+                await self._migrate_later(raft)
+            if not raft.standing and not self.removed:
+                with suppress(NoLeader, OSError, TimeoutError, LinkRefused):
+                    await self._knock(raft)
+            elif now - lost_since > LOST_SECONDS and not self.removed:
+                lost_since = now
+                await self._ask_standing(raft)
+
+    async def _knock(self, raft: Raft) -> None:
+        try:
+            await self._members_of().knock(raft.journal.last_index)
+        except NotJoined as error:
+            self.waits_for = str(error)
+            log.warning("not counted as a member: %s", error)
+
+    async def _ask_standing(self, raft: Raft) -> None:
+        for member in sorted(raft.others):
+            address = self._book.addresses.get(member)
+            if address is None:
+                continue
+            with suppress(OSError, TimeoutError, LinkRefused):
+                _, stands = await self._members_of().standing(address, raft.applied)
+                if stands.out:
+                    log.warning("%s was removed from its cluster", self.settings.name)
+                    self.removed = True
+                    return
+
+    async def _migrate_later(self, raft: Raft) -> None:
+        """Bring the rows to our schema once we lead and every member knows it."""
+        assert self._opened is not None
+        if not raft.ready or raft.alone or is_current(self._opened.state, self.schema):
+            return
+        known = [self._hellos.get(member) for member in raft.others]
+        if all(one is not None and one.schema >= self.schema.number for one in known):
+            try:
+                await migrate(self.store, self._opened.state, self.snapshot)
+            except ClusterError as error:
+                log.warning("the rows are not at schema %d yet: %s", self.schema.number, error)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        task.add_done_callback(_complain)
+        self._tasks.append(task)
+
+
+class _Here:
+    """A node, as its membership sees it."""
+
+    def __init__(self, node: Node, streams: Streams) -> None:
+        self._node = node
+        self.streams = streams
+
+    @property
+    def raft(self) -> Raft | None:
+        return self._node._raft
+
+    @property
+    def name(self) -> str:
+        return self._node.settings.name
+
+    @property
+    def directory(self) -> Path:
+        return self._node.settings.directory
+
+    @property
+    def schema_number(self) -> int:
+        return self._node.schema.number
+
+    @property
+    def addresses(self) -> dict[str, Address]:
+        return self._node._book.addresses
+
+    async def snapshot(self) -> Path:
+        return await self._node.snapshot()
 
 
 def restore(directory: Path, snapshot: Path, *, name: str) -> int:
@@ -185,6 +565,29 @@ def restore(directory: Path, snapshot: Path, *, name: str) -> int:
     Offline. Returns the index it stands at; raises Damaged or DataInUse.
     """
     return boot.restore(directory, snapshot, name)
+
+
+def recover(directory: Path, *, name: str) -> tuple[int, int]:
+    """Make the data of a stopped member a new cluster of one; the index and term it keeps.
+
+    Offline, for when a majority is gone for good: what was acknowledged only elsewhere is lost,
+    and old members that return are refused. Raises Damaged or DataInUse.
+    """
+    lock = _take(directory)
+    try:
+        return boot.recover(directory, name)
+    finally:
+        os.close(lock)
+
+
+async def _reconcile(settings: NodeSettings) -> Opened:
+    return await asyncio.to_thread(
+        boot.reconcile,
+        settings.directory,
+        settings.name,
+        map_size=settings.map_size,
+        room=lambda size: _room(settings, size),
+    )
 
 
 def _take(directory: Path) -> int:
@@ -203,6 +606,18 @@ def _take(directory: Path) -> int:
 
 def _room(settings: NodeSettings, size: int = 0) -> bool:
     return free_bytes(settings.directory) >= settings.disk_reserve + size
+
+
+def _text(address: Address) -> str:
+    host, port = address
+    if not port:
+        return ""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _complain(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("a task of the node ended", exc_info=error)
 
 
 def _resolve(future: asyncio.Future[int | None], index: int | None) -> None:

@@ -537,7 +537,8 @@ class Raft:
             return False
         journal = self.journal
         unguarded = self.snapshots.meta is None and journal.first_index > 0
-        most = 4 if self.snapshots.sending else 1  # who is sent one should find its end here
+        lent = self.snapshots.sending or self.snapshots.lent
+        most = 4 if lent else 1  # who is sent one should find its end here
         return unguarded or (
             journal.bytes > most * self._snapshot_bytes
             or len(journal) > most * self._snapshot_entries

@@ -128,6 +128,8 @@ class Snapshots:
         self._receiving: _Receiving | None = None
         self._installing = False
         self._arrived: Arrived | None = None
+        self.lent = 0
+        """How many newcomers copy the newest outside of the log; the journal behind it is kept."""
         self.backlog: Callable[[str], int] = lambda member: 0
         self.addresses: Callable[[], dict[str, tuple[str, int]]] = dict
         path.mkdir(parents=True, exist_ok=True)

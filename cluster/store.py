@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import heapq
 import logging
+import random
 import secrets
 from collections import deque
 from collections.abc import Callable
@@ -36,6 +38,9 @@ DEADLINE_SECONDS: Final = 8.0
 ATTEMPT_SECONDS: Final = 2.0
 RETRY_SECONDS: Final = 0.02
 RUNS_MAX: Final = 16
+YIELD_SECONDS: Final = 0.25
+SHOW_SECONDS: Final = 1.0
+"""How long a write that is done waits for other healthy members to show it."""
 
 BATCH_ITEMS_MAX: Final = 512
 BATCH_BYTES_MAX: Final = 512 * 1024
@@ -61,19 +66,41 @@ class Raft(Protocol):
 
     @property
     def ready(self) -> bool: ...
+    @property
+    def alone(self) -> bool: ...
+    @property
+    def lease_valid(self) -> bool: ...
 
     def propose(self, entry: bytes, answer: Callable[[Applied | None, bool], None]) -> None: ...
+    def read(self, answer: Callable[[int | None], None]) -> None: ...
+    def settle(self, index: int, answer: Callable[[int | None], None]) -> None: ...
+
+
+class _Nobody:
+    """What orders the entries of a node that belongs to no cluster yet."""
+
+    ready = alone = lease_valid = False
+
+    def propose(self, entry: bytes, answer: Callable[[Applied | None, bool], None]) -> None:
+        answer(None, True)
+
+    def read(self, answer: Callable[[int | None], None]) -> None:
+        answer(None)
+
+    def settle(self, index: int, answer: Callable[[int | None], None]) -> None:
+        answer(None)
 
 
 class _Pending:
     """A proposal on its way: what it says, and whoever waits for its outcome."""
 
-    __slots__ = ("future", "id", "item")
+    __slots__ = ("future", "id", "index", "item")
 
     def __init__(self, id: bytes, item: bytes, future: asyncio.Future[Outcome | bool]) -> None:
         self.id = id
         self.item = item
         self.future = future
+        self.index = 0
 
 
 class _Sent:
@@ -99,7 +126,7 @@ class Store:
         self.schema: Final = schema
         self._state = state
         self._room = room
-        self._raft: Raft
+        self._raft: Raft = _Nobody()
         self._loop = asyncio.get_running_loop()
         self._subscribers: list[Callable[[Change], None]] = []
         self._queue: deque[_Pending] = deque()
@@ -112,10 +139,16 @@ class Store:
         self._closed = False
         self._origin = secrets.token_bytes(8)
         self._counter = 0
+        self._shown: int | None = None  # what the slowest healthy member has applied; None: nobody
+        self._showing: list[tuple[int, int, asyncio.Future[None]]] = []
+        self._read: asyncio.Future[bool] | None = None  # not asked yet: whoever comes may join
+        self._reading: asyncio.Future[bool] | None = None
 
-    def attach(self, raft: Raft) -> None:
-        """Give it what orders its entries."""
+    def attach(self, raft: Raft, state: State | None = None) -> None:
+        """Give it what orders its entries, and other rows than it began with."""
         self._raft = raft
+        if state is not None:
+            self._state = state
 
     @property
     def applied(self) -> int:
@@ -149,7 +182,8 @@ class Store:
         except TimeoutError:
             raise Conflict(f"{_name(work)} waited too long for its turn") from None
         try:
-            for _ in range(RUNS_MAX - 1):
+            for lost in range(RUNS_MAX - 1):
+                await self._give_way(lost)
                 done, result = await self._run_once(deadline, work, *args, **kwargs)
                 if done:
                     return result
@@ -157,17 +191,113 @@ class Store:
             self._again.release()
         raise Conflict(f"{_name(work)} lost {RUNS_MAX} times in a row")
 
+    async def _give_way(self, lost: int) -> None:
+        """Let writers at other members through; one after the other they come to their turn."""
+        if not self._raft.alone:
+            await asyncio.sleep(random.uniform(0, min(0.002 * 2**lost, YIELD_SECONDS)))
+
     async def barrier(self) -> None:
         """Return once everything committed anywhere before this call is applied here.
 
-        Alone, an entry is applied before it is acknowledged, so leading is enough. NoLeader when
-        there is none within the deadline.
+        Alone, an entry is applied before it is acknowledged, so leading is enough; otherwise the
+        leader is asked, once for all who ask in the same round. NoLeader when none answers within
+        the deadline.
         """
         deadline = self._loop.time() + DEADLINE_SECONDS
-        while not self._raft.ready:
-            if self._loop.time() > deadline:
+        while not (self._raft.alone and self._raft.ready):
+            left = deadline - self._loop.time()
+            if left <= 0:
                 raise NoLeader("no member leads")
+            if not self._raft.alone and await self._ask_read(left):
+                return
             await asyncio.sleep(RETRY_SECONDS)
+
+    async def _ask_read(self, seconds: float) -> bool:
+        if self._read is None:
+            self._read = self._loop.create_future()
+            self._loop.call_soon(self._begin_read)
+        try:
+            return await asyncio.wait_for(asyncio.shield(self._read), seconds)
+        except TimeoutError:
+            return False
+
+    def _begin_read(self) -> None:
+        """Ask the leader, when no other question is on its way; else when that is answered."""
+        if self._reading is not None or self._read is None:
+            return
+        reading = self._reading = self._read
+        self._read = None
+
+        def answered(index: int | None) -> None:
+            timer.cancel()
+            if not reading.done():
+                reading.set_result(index is not None)
+            if self._reading is reading:
+                self._reading = None
+                self._begin_read()
+
+        timer = self._loop.call_later(ATTEMPT_SECONDS, answered, None)
+        self._raft.read(lambda index: self.post(answered, index))
+
+    @property
+    def current(self) -> bool:
+        """Whether this node may answer a read with credentials without a barrier (its lease)."""
+        return self._raft.lease_valid
+
+    async def revoke(
+        self, work: Callable[Concatenate[Transaction, P], T], /, *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """`transact` for what takes a right away: returns when no member can miss it.
+
+        A member that is cut off is waited for until its lease has run out, under three seconds
+        after it was last heard. OutcomeUnknown when that cannot be known within the deadline.
+        """
+        result = await self.transact(work, *args, **kwargs)
+        deadline = self._loop.time() + DEADLINE_SECONDS
+        index = self.applied
+        while not self._raft.alone and not await self._settled(index):
+            if self._loop.time() > deadline:
+                raise OutcomeUnknown("it is written, but a member may not have heard of it")
+            await asyncio.sleep(RETRY_SECONDS)
+        return result
+
+    async def _settled(self, index: int) -> bool:
+        future: asyncio.Future[bool] = self._loop.create_future()
+
+        def answered(found: int | None) -> None:
+            if not future.done():
+                future.set_result(found is not None)
+
+        self._raft.settle(index, lambda found: self.post(answered, found))
+        try:
+            return await asyncio.wait_for(future, ATTEMPT_SECONDS * 1.5)
+        except TimeoutError:
+            return False
+
+    def shown(self, index: int | None) -> None:
+        """The slowest healthy other member has applied `index`; None when there is no other."""
+        self._shown = index
+        while self._showing and (index is None or self._showing[0][0] <= index):
+            future = heapq.heappop(self._showing)[2]
+            if not future.done():
+                future.set_result(None)
+
+    async def _visible(self, index: int) -> None:
+        """Wait, not for long, until every healthy member shows entry `index`."""
+        if self._shown is None or self._shown >= index:
+            return
+        future: asyncio.Future[None] = self._loop.create_future()
+        self._counter += 1
+        heapq.heappush(self._showing, (index, self._counter, future))
+        timer = self._loop.call_later(SHOW_SECONDS, _show, future)
+        try:
+            await future
+        finally:
+            timer.cancel()
+
+    def installed(self, index: int) -> None:
+        """A snapshot has taken the place of the rows: everything may have changed."""
+        self._notify(Change(index, None))
 
     async def _run_once(
         self,
@@ -183,10 +313,17 @@ class Store:
             commit = transaction.commit()
         if commit is None:
             return True, result
-        return await self.propose(commit, deadline) is Outcome.COMMITTED, result
+        outcome, index = await self._order(commit, deadline)
+        if outcome is Outcome.COMMITTED:
+            await self._visible(index)
+        return outcome is Outcome.COMMITTED, result
 
     async def propose(self, word: command.Word, deadline: float) -> Outcome:
         """Have one word ordered and applied at most once, however often that takes to ask."""
+        return (await self._order(word, deadline))[0]
+
+    async def _order(self, word: command.Word, deadline: float) -> tuple[Outcome, int]:
+        """`propose`, and the index of the entry it was answered in."""
         self._counter += 1
         id = self._origin + self._counter.to_bytes(8, "big")
         item = command.encode(command.Proposal(id, word))
@@ -195,7 +332,7 @@ class Store:
         certain = True
         while (left := deadline - self._loop.time()) > 0:
             try:
-                outcome = await self._attempt(id, item, min(left, ATTEMPT_SECONDS))
+                outcome, index = await self._attempt(id, item, min(left, ATTEMPT_SECONDS))
             except ClusterError as error:
                 if certain:
                     raise
@@ -203,15 +340,15 @@ class Store:
             if outcome is Outcome.REFUSED:
                 raise KeyInvalid("the log refused a key no row can have")
             if isinstance(outcome, Outcome):
-                return outcome
+                return outcome, index
             certain = certain and outcome
             await asyncio.sleep(RETRY_SECONDS)
         if certain:
             raise NoLeader("no member leads")
         raise OutcomeUnknown("the deadline passed before the write was answered")
 
-    async def _attempt(self, id: bytes, item: bytes, seconds: float) -> Outcome | bool:
-        """The outcome, or whether it is certain that this attempt changed nothing."""
+    async def _attempt(self, id: bytes, item: bytes, seconds: float) -> tuple[Outcome | bool, int]:
+        """The outcome and its index, or whether this attempt certainly changed nothing."""
         if self._closed:
             raise NoLeader("this node is closing")
         if not self._room():
@@ -224,7 +361,7 @@ class Store:
         self._pump_soon()
         timer = self._loop.call_later(seconds, _settle, pending, False)
         try:
-            return await pending.future
+            return await pending.future, pending.index
         finally:
             timer.cancel()
 
@@ -272,6 +409,7 @@ class Store:
         outcomes = done.outcomes if done is not None else ()
         if [id for id, _ in outcomes] == [pending.id for pending in batch]:
             for pending, (_, outcome) in zip(batch, outcomes, strict=True):
+                pending.index = 0 if done is None else done.index
                 _settle(pending, outcome)
         else:  # not an answer to what was asked: nobody knows
             for pending in batch:
@@ -291,7 +429,9 @@ class Store:
             name, *parts = unpack(key)
             if (table := self.schema.named(name)) is not None:
                 keys.append((table.record, tuple(parts)))
-        change = Change(done.index, tuple(keys))
+        self._notify(Change(done.index, tuple(keys)))
+
+    def _notify(self, change: Change) -> None:
         for callback in self._subscribers:
             try:
                 callback(change)
@@ -314,6 +454,11 @@ class Store:
 
 def _name(work: Callable[..., object]) -> str:
     return getattr(work, "__qualname__", repr(work))
+
+
+def _show(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
 
 
 def _settle(pending: _Pending, outcome: Outcome | bool) -> None:

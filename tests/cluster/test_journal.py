@@ -123,7 +123,7 @@ class JournalIsAList(RuleBasedStateMachine):
     def add(self, sizes: list[int], newer: bool) -> None:
         for size in sizes:
             _, index, term = self.entries[-1]
-            entry = (bytes([size % 256]) * size, index + 1, term + newer)
+            entry = (b"\0" + bytes([size % 256]) * size, index + 1, term + newer)
             self.journal.add(*entry)
             self.entries.append(entry)
 

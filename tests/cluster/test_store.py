@@ -29,13 +29,19 @@ Answer = Callable[[Applied | None, bool], None]
 class Link:
     """Stands between a store and what orders its entries."""
 
-    ready = True
+    ready = alone = lease_valid = True
 
     def __init__(self, node: Node) -> None:
         self.node = node
         self.real = node.raft
         self.sent: list[bytes] = []
         node.store.attach(self)
+
+    def read(self, answer: Callable[[int | None], None]) -> None:
+        self.real.read(answer)
+
+    def settle(self, index: int, answer: Callable[[int | None], None]) -> None:
+        self.real.settle(index, answer)
 
     def propose(self, entry: bytes, answer: Answer) -> None:
         self.sent.append(entry)

@@ -1,0 +1,233 @@
+"""Several members: every one takes writes, shows them, and may go."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from itertools import chain
+from pathlib import Path
+
+import pytest
+
+from cluster import Change, LinkRefused, NoLeader, NotJoined, OutcomeUnknown, Schema
+from cluster.links import Link
+from tests.cluster.members import Members, get, until, written
+from tests.cluster.tables import Counter, Note, increment, put
+
+
+@pytest.fixture
+async def members(tmp_path: Path) -> AsyncIterator[Members]:
+    made = Members(tmp_path)
+    yield made
+    await made.close()
+
+
+async def test_a_single_node_with_data_becomes_the_first_of_three(members: Members) -> None:
+    a = await members.open("a")
+    await a.store.transact(increment, "c")
+    b = await members.join("b", a)
+    c = await members.join("c", b)
+    assert get(b, Counter, "c") == get(c, Counter, "c") == Counter(name="c", value=1)
+    assert {member.name for member in a.members()} == {"a", "b", "c"}
+    assert a.status().cluster == b.status().cluster == c.status().cluster
+    assert await c.store.transact(increment, "c") == 2
+
+
+async def test_a_write_through_any_member_is_shown_by_all_when_it_returns(
+    members: Members,
+) -> None:
+    nodes = await members.three()
+    for number in range(30):
+        node = nodes[number % 3]
+        assert await node.store.transact(increment, "c") == number + 1
+        assert [get(one, Counter, "c").value for one in nodes] == [number + 1] * 3
+
+
+async def test_writes_from_all_members_at_once_are_serializable(members: Members) -> None:
+    nodes = await members.three()
+
+    async def count(at: int) -> list[int]:
+        return [await nodes[at].store.transact(increment, "c") for _ in range(20)]
+
+    counted = await asyncio.gather(*(count(at) for at in range(3)))
+    assert sorted(chain.from_iterable(counted)) == list(range(1, 61))
+
+
+async def test_subscribers_of_every_member_hear_of_a_write(members: Members) -> None:
+    a, b, c = await members.three()
+    heard: list[Change] = []
+    c.store.subscribe(heard.append)
+    await b.store.transact(put, Note(shelf="s", title="t"))
+    assert [change.keys for change in heard] == [((Note, ("s", "t")),)]
+    del a
+
+
+async def test_without_a_quorum_writes_fail_by_name_and_reads_go_on(
+    members: Members, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, b, c = await members.three()
+    await a.store.transact(increment, "c")
+    await b.close()
+    await c.close()
+    loop = asyncio.get_running_loop()
+    await until(lambda: not a.status().quorum)
+    monkeypatch.setattr("cluster.store.DEADLINE_SECONDS", 1.0)
+    start = loop.time()
+    with pytest.raises((NoLeader, OutcomeUnknown)):
+        await a.store.transact(increment, "c")
+    with pytest.raises(NoLeader):
+        await a.store.barrier()
+    assert loop.time() - start < 8
+    assert get(a, Counter, "c") == Counter(name="c", value=1)
+    assert not a.lease_valid()
+
+
+async def test_the_leader_may_go_and_come_back(members: Members) -> None:
+    a, b, c = await members.three()
+    await a.store.transact(increment, "c")
+    await a.close()
+    assert await written(b, increment, "c") == 2
+    assert await c.store.transact(increment, "c") == 3
+    a = await members.open("a")
+    await a.store.barrier()
+    assert get(a, Counter, "c").value == 3
+    assert await a.store.transact(increment, "c") == 4
+
+
+async def test_all_restart_at_once_and_know_one_another(members: Members) -> None:
+    nodes = await members.three()
+    await nodes[0].store.transact(increment, "c")
+    ports = [node.address for node in nodes]
+    await members.close()
+    nodes = tuple(
+        [await members.open(name, bind=address) for name, address in zip("abc", ports, strict=True)]
+    )  # type: ignore[assignment]
+    assert await written(nodes[1], increment, "c") == 2
+    assert {member.name for member in nodes[2].members()} == {"a", "b", "c"}
+
+
+async def test_the_founder_does_not_write_alone_when_it_comes_back_alone(
+    members: Members, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With its first command line, and nobody else there (C8)."""
+    await members.three()
+    await members.close()
+    a = await members.open("a", expect=1)
+    monkeypatch.setattr("cluster.store.DEADLINE_SECONDS", 2.5)
+    with pytest.raises(NoLeader):
+        await a.store.transact(increment, "c")
+
+
+async def test_the_leader_can_be_moved(members: Members) -> None:
+    a, b, c = await members.three()
+    await (await members.leader(a, b, c)).transfer("b")
+    await until(lambda: b.raft.ready)
+    await c.transfer("c")
+    await until(lambda: c.raft.ready)
+    await a.transfer(None)
+    await until(lambda: a.raft.ready or b.raft.ready)
+    with pytest.raises(NotJoined, match="no member is called x"):
+        await a.transfer("x")
+    assert await a.store.transact(increment, "c") == 1
+
+
+async def test_a_member_leaves_and_begins_anew_alone(members: Members) -> None:
+    a, b, c = await members.three()
+    await a.store.transact(increment, "c")
+    for leaver, rest in ((c, [a, b]), (a, [b])):
+        await leaver.leave()
+        await until(lambda rest=rest: len(rest[0].members()) == len(rest))  # type: ignore[misc]
+        assert leaver.status().removed
+        await written(rest[-1], increment, "c")
+    c = await members.reopen("c")
+    assert get(c, Counter, "c") is None
+    assert [member.name for member in c.members()] == ["c"]
+    assert await c.store.transact(increment, "c") == 1
+    with pytest.raises(NotJoined, match="only member"):
+        await c.leave()
+
+
+async def test_a_removed_member_knows_that_it_is_out(
+    members: Members, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, b, c = await members.three()
+    await a.remove("c")
+    await until(lambda: c.status().removed)
+    assert not c.status().quorum
+    monkeypatch.setattr("cluster.store.DEADLINE_SECONDS", 1.0)
+    with pytest.raises(NoLeader):
+        await c.store.transact(increment, "c")
+    assert await b.store.transact(increment, "c") == 1
+
+
+async def test_a_wiped_disk_is_another_member(members: Members) -> None:
+    a, b, c = await members.three()
+    await c.close()
+    wiped = await members.open("c", directory=members.root / "other")
+    with pytest.raises(NotJoined, match="called c is there already"):
+        await wiped.join(a.address)
+    await written(b, increment, "c")
+    await a.remove("c")
+    await wiped.join(a.address)
+    c = await members.reopen("c", directory=members.root / "other")
+    await until(lambda: c.raft.standing)
+    assert get(c, Counter, "c").value == 1
+
+
+async def test_a_member_behind_the_journal_is_sent_a_snapshot(members: Members) -> None:
+    a, b, c = await members.three()
+    heard: list[Change] = []
+    address = c.address
+    await c.close()
+    for number in range(50):
+        await a.store.transact(put, Note(shelf="s", title=str(number), text="x" * 1000))
+    for node in (a, b):
+        await node.snapshot()
+        await node.store.transact(increment, "c")
+        await node.snapshot()
+    c = await members.open("c", bind=address)
+    c.store.subscribe(heard.append)
+    await until(lambda: get(c, Counter, "c") == Counter(name="c", value=2))
+    assert any(change.keys is None for change in heard)
+    with c.store.view() as view:
+        assert view.count(Note, "s") == 50
+    await c.store.transact(increment, "c")
+    c = await members.reopen("c", bind=address)
+    await c.store.barrier()
+    assert get(c, Counter, "c").value == 3
+
+
+async def test_a_revocation_waits_for_the_lease_of_a_member_that_is_cut_off(
+    members: Members,
+) -> None:
+    a, b, c = await members.three()
+    leader = await members.leader(a, b, c)
+    cut = next(node for node in (a, b, c) if node is not leader)
+    await until(cut.lease_valid)
+
+    def cut_off() -> None:
+        cut.raft.carrier.close()
+        cut.raft.carrier.adopt = Link.close  # type: ignore[attr-defined]
+
+    cut.raft.call(cut_off)
+    await leader.store.revoke(put, Note(shelf="s", title="revoked"))
+    assert not cut.lease_valid() or get(cut, Note, "s", "revoked") is not None
+
+
+@pytest.mark.parametrize("changed", ["secret", "name", "schema"])
+async def test_who_does_not_belong_is_refused_with_words(members: Members, changed: str) -> None:
+    a = await members.open("a")
+    if changed == "secret":
+        b = await members.open("b", secret=b"another secret than theirs")
+        with pytest.raises(LinkRefused, match="secret"):
+            await b.join(a.address)
+    elif changed == "name":
+        b = await members.open("a", directory=members.root / "b")
+        members.nodes["first"] = a
+        with pytest.raises(NotJoined, match="names must differ"):
+            await b.join(a.address)
+    else:
+        b = await members.open("b", schema=Schema(number=2))
+        with pytest.raises(NotJoined, match="run the same version"):
+            await b.join(a.address)
+    await b.store.barrier()
