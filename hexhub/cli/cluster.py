@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import click
@@ -67,7 +68,26 @@ def join(options: Options, target: str, force: bool, discard: str | None, as_jso
         raise click.UsageError("--force and --discard NODE_NAME go together")
     body = {"target": target, "discard": discard}
     value = options.ask("POST", "/cluster/join", body=body, timeout_s=JOIN_S)
+    _wait_until_counted(options)
     show(value, as_json, f"joined {value['joined']}")
+
+
+def _wait_until_counted(options: Options) -> None:
+    """The node opens again with the cluster's data, and is then counted as a member."""
+    deadline = time.monotonic() + JOIN_S
+    waits_for = "the other members"
+    while time.monotonic() < deadline:
+        try:
+            value = _state(options)
+        except Failed:  # between two lives
+            value = {"role": "joining", "members": [], "quorum": False}
+        if value["quorum"] and value["role"] != "joining" and len(value["members"]) > 1:
+            return
+        waits_for = value.get("waits_for") or waits_for
+        time.sleep(0.1)
+    raise Failed(
+        f"the data is here, but this node is not counted yet; it waits for: {waits_for}", 6
+    )
 
 
 @cluster.command("leave")
@@ -115,12 +135,13 @@ def restart_plan(options: Options, as_json: bool) -> None:
     """In which order to restart the members, and what to wait for, without a failed request."""
     value = _state(options)
     names = [m["name"] for m in value["members"] if m["name"] != value["leader"]]
+    # Alone there is nobody to hand over to.
     leader = [value["leader"]] if value["leader"] else []
     steps = [
         {
             "member": name,
-            "transfer_first": name in leader,
-            "steps": _steps(name, leads=name in leader),
+            "transfer_first": name in leader and bool(names),
+            "steps": _steps(name, leads=name in leader and bool(names)),
         }
         for name in [*names, *leader]
     ]
@@ -144,6 +165,35 @@ def _steps(name: str, *, leads: bool) -> list[str]:
         "start it",
         f"wait until hexhub cluster status shows {name} reachable with lag 0",
     ]
+
+
+@cluster.command("recover")
+@click.option("--discard-others", is_flag=True, required=True, help="They are gone for good.")
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@as_json
+@click.pass_obj
+def recover(options: Options, discard_others: bool, names: tuple[str, ...], as_json: bool) -> None:
+    """Make this stopped node's data a cluster of its own, when a majority is gone for good.
+
+    NAME...: every other member. Writes that were acknowledged only by them are lost.
+    """
+    from cluster import ClusterError, members_on_disk, recover as keep
+
+    directory, me = options.config.data_dir / "cluster", options.config.node_name
+    try:
+        others = sorted(set(members_on_disk(directory)) - {me})
+        if sorted(set(names)) != others:
+            listed = " ".join(others) or "none"
+            raise Failed(f"name each other member, and nobody else; by this disk: {listed}", 5)
+        index, term = keep(directory, name=me)
+    except ClusterError as error:
+        raise Failed(str(error), 5) from None
+    show(
+        {"index": index, "term": term, "discarded": others},
+        as_json,
+        f"kept everything up to index {index}, term {term}. Writes that only "
+        f"{', '.join(others)} acknowledged are gone. Start this node, and have fresh ones join.",
+    )
 
 
 COMMANDS = (cluster,)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
@@ -60,6 +61,10 @@ class Storage(Protocol):
 
     async def open(self, checksum: bytes) -> Blob:
         """Find an object and verify it. Raises errors.NotFound, Damaged."""
+        ...
+
+    def names(self) -> AsyncIterator[tuple[bytes, int, datetime]]:
+        """Checksum, size in bytes and time of every object."""
         ...
 
     async def redirect(self, checksum: bytes) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterable
+from datetime import datetime
 
 from hexhub.errors import NotFound, StorageFull
 from hexhub.storage import Blob, Spooled
@@ -115,7 +116,7 @@ class HybridStorage:
     async def sweep(self, keep: Iterable[bytes], *, older_than_s: float, applied: int = 0) -> int:
         return await self.bucket.sweep(keep, older_than_s=older_than_s, applied=applied)
 
-    def names(self) -> AsyncIterator[tuple[bytes, int, object]]:
+    def names(self) -> AsyncIterator[tuple[bytes, int, datetime]]:
         """As of the bucket."""
         return self.bucket.names()
 

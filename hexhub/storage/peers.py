@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 import msgspec
@@ -204,6 +205,10 @@ class PeerStorage:
     async def missing(self, checksums: Iterable[bytes]) -> list[bytes]:
         """Which of these are not here."""
         return await self._local.missing(checksums)
+
+    def names(self) -> AsyncIterator[tuple[bytes, int, datetime]]:
+        """As of this node's own."""
+        return self._local.names()
 
     async def redirect(self, checksum: bytes) -> str | None:
         return None
