@@ -277,18 +277,36 @@ def join(config: Config, target: str, *, discard: str | None) -> int:
             print(f"{node.name} is a member of the cluster of {wanted}")
         else:
             body = {"target": target, "discard": discard}
-            worst = max(worst, _do(node, "/cluster/join", body, f"joined {wanted}"))
+            code = _do(node, "/cluster/join", body) or _until_counted(node)
+            if code == 0:
+                print(f"{node.name} joined {wanted}")
+            worst = max(worst, code)
     return worst
+
+
+def _until_counted(node: Running) -> int:
+    """Wait until the node has opened again with the cluster's data, and counts as a member."""
+    deadline = time.monotonic() + JOIN_S
+    while time.monotonic() < deadline:
+        state = _cluster(node)
+        if state.get("quorum") and state["role"] != "joining" and len(state["members"]) > 1:
+            return 0
+        time.sleep(POLL_S)
+    return _error(f"{node.name} has the data, but is not counted as a member yet")
 
 
 def leave(config: Config) -> int:
     """Have the node of NODE_NAME or PORT leave its cluster."""
     chosen, told = _chosen(config)
-    if not told and len(chosen) > 1:
+    if len(chosen) > 1:
         return _error("several nodes run here: say which by NODE_NAME", code=2)
     if not chosen:
         return _error("no such node runs from this checkout" if told else NOBODY)
-    return max(_do(node, "/cluster/leave", {}, "left its cluster") for node in chosen)
+    (node,) = chosen
+    code = _do(node, "/cluster/leave", {})
+    if code == 0:
+        print(f"{node.name} left its cluster")
+    return code
 
 
 def _said(value: Any) -> str:
@@ -322,7 +340,7 @@ def _members(node: Running) -> list[str]:
     return [member["name"] for member in members if member["name"] != node.name]
 
 
-def _do(node: Running, path: str, body: dict[str, Any], done: str) -> int:
+def _do(node: Running, path: str, body: dict[str, Any]) -> int:
     """Ask a node to do something; say what came of it."""
     try:
         code, value = control_socket.ask(Path(node.data_dir), "POST", path, body, timeout_s=JOIN_S)
@@ -330,7 +348,6 @@ def _do(node: Running, path: str, body: dict[str, Any], done: str) -> int:
         return _error(f"{node.name} does not answer: {error}")
     if code >= 400:
         return _error(f"{node.name}: {_said(value) or code}")
-    print(f"{node.name} {done}")
     return 0
 
 

@@ -73,12 +73,14 @@ members = [dict(name=name) for name in os.environ.get("FAKE_MEMBERS", "").split(
 
 class Control(Health):
     def do_GET(self):
-        self.say(200, dict(node=config.node_name, role="follower", members=members))
+        self.say(200, dict(node=config.node_name, role="follower", quorum=True, members=members))
     def do_POST(self):
         asked = self.rfile.read(int(self.headers["Content-Length"])).decode()
         with (config.data_dir / "asked").open("a") as file:
             print(self.path, asked, file=file)
         refused = "FAKE_REFUSES" in os.environ
+        if not refused and self.path.endswith("/join"):
+            members.extend(dict(name=name) for name in ("a", config.node_name))
         self.say(409 if refused else 200, dict(message="it is not blank") if refused else dict())
     def say(self, status, value):
         self.send_response(status)
@@ -115,9 +117,16 @@ class Checkout:
         self.root = root / "hub"
         self.bin = root / "bin"
         shutil.copytree(SOURCE / "scripts", self.root / "scripts")
-        (self.root / "hexhub").mkdir()
-        for name in ("__init__.py", "control_socket.py", "errors.py", "running.py"):
-            shutil.copy(SOURCE / "hexhub" / name, self.root / "hexhub")
+        (self.root / "hexhub" / "formats").mkdir(parents=True)
+        for name in (
+            "__init__.py",
+            "control_socket.py",
+            "errors.py",
+            "formats/__init__.py",
+            "formats/rate_limits.py",
+            "running.py",
+        ):
+            shutil.copy(SOURCE / "hexhub" / name, self.root / "hexhub" / name)
         shutil.copytree(SOURCE / "hexhub" / "config", self.root / "hexhub" / "config")
         shutil.copy(SOURCE / "pyproject.toml", self.root)
         _script(self.root / "fake-hexhub", HEXHUB)
