@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from aiohttp.web import StreamResponse
 from markupsafe import Markup
 
-from hexhub.domain import downloads, organizations, owners, packages, permissions, snippets
+from hexhub.domain import audit, downloads, organizations, owners, packages, permissions, snippets
 from hexhub.errors import HubError, NotFound
 from hexhub.http.call import Call
 from hexhub.http.routes import Routes
@@ -27,7 +27,7 @@ routes = Routes(pages.web)
 DEPENDANTS_MAX = 100
 DEPENDANTS_SCANNED_MAX = 20_000
 README_MAX = 500_000
-TABS = ("readme", "versions", "dependencies", "dependants")
+TABS = ("readme", "versions", "dependencies", "dependants", "audit")
 
 
 @contested.get("/packages/{name}", allow=pages.READER)
@@ -69,6 +69,10 @@ async def _show(call: Call, repository: str, name: str, version: str | None) -> 
         if release is None:
             raise NotFound
         values = _values(view, call, package, releases, release)
+        if tab == "audit":
+            if not values["may_manage"]:
+                raise NotFound
+            values["records"] = audit.of_package(view, package, 1)
     readme = await _readme(call, release) if tab not in TABS[1:] else None
     return pages.page(
         "package.html",

@@ -46,7 +46,11 @@ def about(record: object) -> str:
     for name, value in getattr(record, "params", {}).items():
         if isinstance(value, dict):
             value = value.get("name") or value.get("username") or value.get("version")
-        if isinstance(value, str) and name not in ("repository", "user_agent") and value:
+        if (
+            isinstance(value, str)
+            and name not in ("id", "repository", "type", "user_agent")
+            and value
+        ):
             found.append(value[:80])
     return ", ".join(dict.fromkeys(found[:4]))
 
@@ -67,12 +71,14 @@ def counted(number: int, noun: str, plural: str | None = None) -> str:
 
 
 def size(octets: int) -> str:
-    """A size in kB or MB of a thousand."""
+    """A size in kB, MB, GB or TB of a thousand."""
     if octets < 1000:
         return counted(octets, "byte")
     value, unit = octets / 1000, "kB"
-    if value >= 999.5:
-        value, unit = value / 1000, "MB"
+    for larger in ("MB", "GB", "TB"):
+        if value < 999.5:
+            break
+        value, unit = value / 1000, larger
     return f"{value:.1f} {unit}" if value < 10 else f"{value:.0f} {unit}"
 
 

@@ -46,7 +46,7 @@ def _has(user: User, wanted: str) -> bool:
     return any(wanted in email.address for email in user.emails)
 
 
-@routes.post("/users", allow=gate.CHANGES)
+@routes.post("/users/new", allow=gate.CHANGES)
 async def create_user(call: Call) -> StreamResponse:
     """Make a verified account, and a link for its first password."""
     try:

@@ -143,7 +143,7 @@ async def _judged(call: Call, name: str, version: str) -> mirror_rules.Verdict:
     return found.judge(name, version, package, call.now)
 
 
-@routes.post("/rules", allow=gate.CHANGES)
+@routes.post("/rules/new", allow=gate.CHANGES)
 async def add_rule(call: Call) -> StreamResponse:
     """Switch a rule on, on all nodes."""
     try:
