@@ -17,7 +17,7 @@ from cluster.errors import (
     SchemaTooNew,
     TooLarge,
 )
-from cluster.node import Member, Node, NodeSettings, Status, recover, restore
+from cluster.node import Member, Node, NodeSettings, Status, members_on_disk, recover, restore
 from cluster.store import Change, Store
 from cluster.table import Record, Schema
 from cluster.view import Transaction, View
@@ -48,6 +48,7 @@ __all__ = [
     "TooLarge",
     "Transaction",
     "View",
+    "members_on_disk",
     "recover",
     "restore",
 ]

@@ -19,6 +19,7 @@ from pathlib import Path
 import msgspec
 
 from cluster import command, snapshots as copies
+from cluster.configuration import name_of
 from cluster.disk import DATA, Log, State, check_structure
 from cluster.errors import Damaged, DataInUse
 from cluster.files import copy_file, remove_tree, replace_file, sync_directory
@@ -160,6 +161,17 @@ class Copy:
         if self._journal is not None:
             self._journal.close()
             self._journal = None
+
+
+def members(directory: Path) -> tuple[str, ...]:
+    """The names of the members by a stopped member's own log, itself among them. Damaged."""
+    journal = Journal(Log(directory / RAFT, map_size=1 << 20))
+    try:
+        if not len(journal):
+            raise Damaged(f"{directory} holds no data of a member")
+        return tuple(sorted(map(name_of, journal.members_at(journal.last_index))))
+    finally:
+        journal.close()
 
 
 def recover(directory: Path, name: str) -> tuple[int, int]:

@@ -567,6 +567,18 @@ def restore(directory: Path, snapshot: Path, *, name: str) -> int:
     return boot.restore(directory, snapshot, name)
 
 
+def members_on_disk(directory: Path) -> tuple[str, ...]:
+    """The names of the members by a stopped member's own log, itself among them.
+
+    Raises Damaged or DataInUse.
+    """
+    lock = _take(directory)
+    try:
+        return boot.members(directory)
+    finally:
+        os.close(lock)
+
+
 def recover(directory: Path, *, name: str) -> tuple[int, int]:
     """Make the data of a stopped member a new cluster of one; the index and term it keeps.
 
