@@ -55,6 +55,13 @@ def keep_root_secret(config: Config, root: bytes) -> None:
     _make(config.secret_file, root.decode())
 
 
+def links_secret(config: Config, root: bytes) -> bytes:
+    """What authenticates and encrypts the links between nodes: COOKIE, else derived from the root."""
+    if config.cookie is not None:
+        return config.cookie.reveal().encode()
+    return sealed.derive(root, "cluster links")
+
+
 def _existing(path: Path) -> bytes:
     secret = path.read_bytes().strip()
     if len(secret) < 32:

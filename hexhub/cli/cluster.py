@@ -180,6 +180,8 @@ def recover(options: Options, discard_others: bool, names: tuple[str, ...], as_j
     from cluster import ClusterError, members_on_disk, recover as keep
 
     directory, me = options.config.data_dir / "cluster", options.config.node_name
+    if not directory.is_dir():
+        raise Failed(f"{directory} does not exist: set DATA_DIR or NODE_NAME", 3)
     try:
         others = sorted(set(members_on_disk(directory)) - {me})
         if sorted(set(names)) != others:

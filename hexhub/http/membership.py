@@ -26,7 +26,12 @@ def state(node: Node, behind: int, *, insider: bool) -> dict[str, object]:
         "blobs_behind": behind,
     }
     if insider:
-        value |= {"version": seen.version, "disk_free": seen.disk_free}
+        value |= {
+            "version": seen.version,
+            "disk_free": seen.disk_free,
+            "removed": seen.removed,
+            "waits_for": seen.waits_for,
+        }
     return value
 
 
@@ -38,6 +43,8 @@ def _member(member: Member, *, insider: bool) -> dict[str, object]:
         "applied": member.applied,
         "lag": member.lag,
     }
+    if insider:
+        value |= {"address": member.address, "version": member.version}
     return value
 
 

@@ -116,7 +116,7 @@ def test_the_entry_command_starts_a_node_on_a_read_only_tree(tmp_path: Path) -> 
     assert code == 0
     assert node.try_command("health", "live").code == 6
     first = node.log_text().splitlines()[-1]
-    assert json.loads(first)["event"] == "stopping"
+    assert json.loads(first)["event"] == "stopped"
 
 
 def test_the_compose_file_is_what_gen_config_prints() -> None:
@@ -139,7 +139,7 @@ def test_the_compose_file_gives_nodes_only_settings_and_no_rights(tmp_path: Path
         assert set(given) <= setting_names(tmp_path)
         if "SECRET_KEY_BASE_FILE" in given:
             given["SECRET_KEY_BASE_FILE"] = str(tmp_path / "secret")
-        load(given | {"CLUSTERING_ENABLED": "false"}, checkout=tmp_path)
+        load(given, checkout=tmp_path)
     members = {s["environment"]["NODE_NAME"] for n, s in nodes.items() if n != "hexhub"}
     named = nodes["hub1"]["environment"]["CLUSTER_NODES"].split(",")
     assert {each.partition("@")[0] for each in named} == members

@@ -151,7 +151,7 @@ def test_every_name_of_the_environment_is_a_setting_that_arrives(tmp_path: Path)
     names |= {f"{name}_FILE" for name in names}
     ours = set(given) - {"POD_NAMESPACE", "HEXHUB_SERVICE_HOST", "HEXHUB_PORT"}
     assert ours <= names
-    config = load({**given, "CLUSTERING_ENABLED": "false"}, checkout=tmp_path)
+    config = load(given, checkout=tmp_path)
     assert config.node_name == "hexhub-0"
     assert config.cluster_advertise == "hexhub-0.hexhub-peers.hubs.svc.cluster.local"
     assert config.cluster_discovery_type == "dns"

@@ -414,7 +414,7 @@ def test_test_mode_changes_defaults_and_only_defaults() -> None:
                 "CLUSTERING_ENABLED": "true",
                 "CLUSTER_ADVERTISE": "0.0.0.0",
             },
-            "address that other nodes can dial",
+            "CLUSTERING_ENABLED=true needs an address that other nodes can dial",
         ),
         ({"CLUSTER_PORT": "4000"}, "CLUSTER_PORT and PORT are both 4000"),
     ],

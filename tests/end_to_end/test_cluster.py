@@ -1,0 +1,302 @@
+"""Three real nodes: any of them serves everything, any of them may die, nothing is lost."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import json
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.end_to_end import members, nginx
+from tests.end_to_end.members import MemberNode, Members, until
+from tests.end_to_end.node import Answer
+from tests.end_to_end.packages import rebar3_project, tarball
+from tests.end_to_end.rebar3 import Rebar3Project, Repository
+from tests.end_to_end.rebar3_hex import USER_AGENT
+
+WITHIN_S = 9.0
+"""8 s until a node says that it cannot, and what a loaded machine adds."""
+
+
+@pytest.fixture(scope="module")
+def three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Members]:
+    nodes = members.start(tmp_path_factory.mktemp("cluster"), 3)
+    try:
+        nodes.wait_until_healthy()
+        yield nodes
+        for node in nodes:
+            if not node.runs:
+                node.start()
+    finally:
+        codes = nodes.stop()
+    assert codes == [0, 0, 0]
+    for node in nodes:
+        assert "Traceback" not in node.log_text(), node.log_text()[-8000:]
+
+
+@pytest.fixture(scope="module")
+def mara(three: Members) -> str:
+    three.nodes[0].create_user("mara")
+    return three.nodes[1].create_key("mara", "api", name="mara-api")
+
+
+@pytest.fixture(autouse=True)
+def _whole(three: Members) -> None:
+    """Every test begins with all three."""
+    for node in three:
+        if not node.runs:
+            node.start()
+    three.wait_until_healthy()
+
+
+def package(name: str, version: str = "1.0.0") -> bytes:
+    return tarball(name, version, rebar3_project(name, version))
+
+
+def fetched(node: MemberNode, name: str, version: str = "1.0.0") -> bytes:
+    answer = node.request("GET", f"/repo/tarballs/{name}-{version}.tar")
+    assert answer.status == 200, (node.name, answer)
+    return answer.body
+
+
+def test_three_fresh_nodes_are_one_cluster(three: Members) -> None:
+    states = [node.state() for node in three]
+    assert len({state["cluster"] for state in states}) == 1
+    assert len({state["leader"] for state in states}) == 1
+    assert sorted(state["role"] for state in states) == ["follower", "follower", "leader"]
+    assert {each["name"] for each in states[0]["members"]} == {"hub1", "hub2", "hub3"}
+    assert len({node.public_key() for node in three}) == 1
+
+
+def test_what_one_node_published_every_node_shows_at_once(three: Members, mara: str) -> None:
+    for number, node in enumerate(three, start=1):
+        content = package(f"seen{number}")
+        node.must_publish(content, mara)
+        for each in three:
+            assert fetched(each, f"seen{number}") == content
+            assert each.request("GET", f"/api/packages/seen{number}").status == 200
+    names = [node.request("GET", "/repo/names") for node in three]
+    assert len({answer.headers["etag"] for answer in names}) == 1
+    assert len({answer.body for answer in names}) == 1
+
+
+def test_a_revoked_key_is_refused_by_every_node(three: Members, mara: str) -> None:
+    secret = three.nodes[2].create_key("mara", "api", name="short")
+    for node in three:
+        assert node.request("GET", "/api/users/me", key=secret).status == 200
+    assert three.nodes[0].request("DELETE", "/api/keys/short", key=mara).status == 200
+    for node in three:
+        assert node.request("GET", "/api/users/me", key=secret).status == 401
+
+
+def test_a_write_goes_on_when_the_leader_dies_and_it_catches_up(three: Members, mara: str) -> None:
+    dead = three.leader
+    living = three.others(dead)
+    dead.kill()
+    content = package("survives")
+    answers = [_until_published(node, content, mara) for node in living]
+    assert answers[0].status == 201
+    for node in living:
+        assert fetched(node, "survives") == content
+    dead.start()
+    three.wait_until_healthy()
+    assert fetched(dead, "survives") == content
+    until(lambda: dead.state()["blobs_behind"] == 0, "no objects behind")
+
+
+def _until_published(node: MemberNode, content: bytes, key: str) -> Answer:
+    """Publish again while there is no leader; 422 when it is there already."""
+
+    def once() -> Answer | None:
+        answer = node.publish(content, key)
+        return answer if answer.status in (201, 422) else None
+
+    return until(once, "published")
+
+
+def test_a_published_object_outlives_the_disk_of_its_node(three: Members, mara: str) -> None:
+    content = package("durable")
+    first = three.nodes[0]
+    first.must_publish(content, mara)
+    first.kill()
+    for node in three.others(first):
+        assert fetched(node, "durable") == content
+
+
+def test_without_a_quorum_a_node_reads_and_says_that_it_cannot_write(
+    three: Members, mara: str
+) -> None:
+    content = package("readable")
+    left = three.nodes[0]
+    left.must_publish(content, mara)
+    for node in three.others(left):
+        node.kill()
+
+    began = time.monotonic()
+    answer = left.publish(package("lost"), mara)
+    assert time.monotonic() - began < WITHIN_S
+    assert (answer.status, answer.json()["status"]) == (503, 503)
+    assert int(answer.headers["retry-after"]) > 0
+    headers = {"user-agent": USER_AGENT, "content-type": "application/octet-stream"}
+    path = "/api/publish?replace=false"
+    began = time.monotonic()
+    misread = left.request("POST", path, key=mara, body=package("lost"), headers=headers)
+    assert time.monotonic() - began < WITHIN_S
+    assert misread.status == 500
+
+    assert fetched(left, "readable") == content
+    assert left.request("GET", "/api/packages/readable").status == 200
+    assert left.request("GET", "/health/read").status == 200
+    assert left.request("GET", "/health/live").status == 200
+    assert left.request("GET", "/health/ready").status == 503
+    assert left.request("GET", "/api/cluster/status").status == 503
+    assert left.state()["quorum"] is False
+    private = left.request("GET", "/api/users/me", key=mara)
+    assert private.status == 503
+
+
+def test_only_insiders_see_versions_addresses_and_disks(three: Members, mara: str) -> None:
+    node = three.nodes[0]
+    assert {"version", "disk_free"}.isdisjoint(node.state())
+    told = json.loads(node.command("cluster", "status", "--json"))
+    assert {"version", "disk_free"} < set(told)
+    assert "HEXHUB" not in json.dumps(told)
+    assert members.SECRET not in json.dumps(told)
+
+
+def test_the_leader_can_be_moved(three: Members) -> None:
+    before = three.leader
+    to = three.others(before)[0]
+    assert before.command("cluster", "transfer", to.name) == f"{to.name} leads"
+    until(lambda: three.leader is to, f"{to.name} leads")
+
+
+def test_joining_and_leaving_take_an_administrator(three: Members, mara: str) -> None:
+    node = three.nodes[0]
+    for path in ("/api/cluster/join", "/api/cluster/leave"):
+        assert node.request("POST", path).status == 401
+        assert node.request("POST", path, key=mara).status == 403
+    three.wait_until_healthy()
+
+
+def test_rebar3_publishes_and_fetches_through_nginx_while_nodes_die(
+    three: Members, mara: str, tmp_path: Path
+) -> None:
+    _nodes_die_behind_nginx(three, mara, tmp_path, "short", rounds=3)
+
+
+@pytest.mark.long
+def test_rebar3_publishes_and_fetches_through_nginx_for_five_minutes(
+    three: Members, mara: str, tmp_path: Path
+) -> None:
+    _nodes_die_behind_nginx(three, mara, tmp_path, "long", rounds=1000, seconds=300.0)
+
+
+def _nodes_die_behind_nginx(
+    three: Members,
+    key: str,
+    folder: Path,
+    prefix: str,
+    *,
+    rounds: int,
+    seconds: float = 60.0,
+) -> None:
+    """Nodes are killed and started in turn; whatever a client saw succeed is on every node after."""
+    nginx.require_nginx()
+    with nginx.in_front_of(three.nodes, folder / "nginx") as port:
+        client = _Client(port, key, prefix)
+        with client:
+            end = time.monotonic() + seconds
+            for number in range(rounds):
+                if time.monotonic() > end:
+                    break
+                node = three.nodes[number % 3]
+                before = client.published
+                node.kill()
+                client.wait_for_more(before)
+                node.start()
+                three.wait_until_healthy()
+        assert client.failed_reads == []
+        assert client.seen, "nothing was published"
+        for node in three:
+            for name, checksum in client.seen.items():
+                assert hashlib.sha256(fetched(node, name)).digest() == checksum, (node.name, name)
+        name = next(iter(client.seen))
+        repository = Repository(
+            "hexpm", f"http://127.0.0.1:{port}/repo", three.nodes[0].public_key()
+        )
+        project = Rebar3Project(folder, f'[{{{name}, "1.0.0"}}]', [repository])
+        output = project.run("get-deps")
+        assert output.code == 0, output
+        assert project.fetched() == {name}
+
+
+class _Client:
+    """Publishes one package after another through the load balancer, and reads what it saw succeed."""
+
+    def __init__(self, port: int, key: str, prefix: str) -> None:
+        self._port = port
+        self._key = key
+        self._prefix = prefix
+        self.seen: dict[str, bytes] = {}
+        self.failed_reads: list[str] = []
+        self._ended = threading.Event()
+        self._writer = threading.Thread(target=self._publish)
+        self._reader = threading.Thread(target=self._read)
+
+    @property
+    def published(self) -> int:
+        return len(self.seen)
+
+    def wait_for_more(self, than: int) -> None:
+        until(lambda: self.published > than, "another publish")
+
+    def __enter__(self) -> None:
+        self._writer.start()
+        self._reader.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._writer.join()
+        self._reader.join()
+
+    def _publish(self) -> None:
+        number = 0
+        while not self._ended.is_set():
+            number += 1
+            name = f"{self._prefix}{number}"
+            content = package(name)
+            while not self._ended.is_set():
+                status = self._ask("POST", "/api/publish?replace=false", content)
+                # 422: an earlier try, whose answer was lost, had published it.
+                if status in (201, 422):
+                    self.seen[name] = hashlib.sha256(content).digest()
+                    break
+                self._ended.wait(0.1)
+
+    def _read(self) -> None:
+        while not self._ended.wait(0.02):
+            for name in list(self.seen)[-3:]:
+                status = self._ask("GET", f"/repo/tarballs/{name}-1.0.0.tar", None)
+                if status != 200:
+                    self.failed_reads.append(f"{name}: {status}")
+
+    def _ask(self, method: str, path: str, body: bytes | None) -> int:
+        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=40)
+        headers = {"user-agent": "end-to-end tests", "content-type": "application/octet-stream"}
+        if body is not None:
+            headers["authorization"] = self._key
+        try:
+            connection.request(method, path, body, headers)
+            response = connection.getresponse()
+            response.read()
+            return response.status
+        except (OSError, http.client.HTTPException):
+            return 0
+        finally:
+            connection.close()
