@@ -46,7 +46,15 @@ def parse(text: str) -> RateLimits:
             raise Malformed(
                 "must be true, false, or requests a minute such as ip=100 user=500 organization=500"
             )
-        limits = replace(limits, **{match[1]: int(match[2])})
+        limits = _with(limits, match[1], int(match[2]))
     if not pairs:
         raise Malformed("must not be empty")
     return limits
+
+
+def _with(limits: RateLimits, kind: str, number: int) -> RateLimits:
+    if kind == "ip":
+        return replace(limits, ip=number)
+    if kind == "user":
+        return replace(limits, user=number)
+    return replace(limits, organization=number)

@@ -16,6 +16,7 @@ from hexhub.sites.api import (
     index,
     keys,
     oauth,
+    openapi,
     organizations,
     owners,
     packages,
@@ -64,6 +65,7 @@ def routes() -> Iterator[Route]:
     """Every route of the API (http-api.md §8 says what dispatches at the root)."""
     for resource in RESOURCES:
         yield from resource.routes.under("/api")
+    yield from openapi.routes.under("/api")
     yield from testing.routes.under("/api")
     for resource in RESOURCES:
         if resource is index:
