@@ -93,7 +93,7 @@ async def delete(call: Call) -> StreamResponse:
     hub = call.hub
     with hub.store.view() as view:
         owner = _owner(call, view, "write")
-    key = await hub.store.transact(keys.revoke, call.origin, owner, call.path["key"], call.now)
+    key = await hub.store.revoke(keys.revoke, call.origin, owner, call.path["key"], call.now)
     with hub.store.view() as view:
         value = render.key(hub, view, key, call.actor)
     return responses.resource(call, value)
@@ -106,7 +106,7 @@ async def delete_all(call: Call) -> StreamResponse:
     hub = call.hub
     with hub.store.view() as view:
         owner = _owner(call, view, "write")
-    revoked = await hub.store.transact(keys.revoke_all, call.origin, owner, call.now)
+    revoked = await hub.store.revoke(keys.revoke_all, call.origin, owner, call.now)
     asking = call.actor.key
     mine = next((key for key in revoked if asking and key.lookup == asking.lookup), None)
     with hub.store.view() as view:

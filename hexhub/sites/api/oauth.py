@@ -213,7 +213,7 @@ async def revoke(call: Call) -> StreamResponse:
     """End a pair of tokens; always 200 and nothing, whatever happened."""
     presented, client_id = _text(call, "token"), _text(call, "client_id")
     if presented is not None and client_id is not None:
-        await call.hub.store.transact(
+        await call.hub.store.revoke(
             tokens.revoke_presented, call.hub.token_key, presented, client_id, call.now
         )
     return responses.empty(200, headers=NO_STORE)
@@ -224,5 +224,5 @@ async def revoke_by_hash(call: Call) -> StreamResponse:
     """End the session that a refresh token belongs to, by its SHA-256."""
     token_hash = _text(call, "token_hash")
     if token_hash is not None and SHA256.fullmatch(token_hash):
-        await call.hub.store.transact(tokens.revoke_by_hash, call.origin, token_hash, call.now)
+        await call.hub.store.revoke(tokens.revoke_by_hash, call.origin, token_hash, call.now)
     return responses.empty(200, headers=NO_STORE)

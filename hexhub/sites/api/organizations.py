@@ -111,7 +111,7 @@ async def set_role(call: Call) -> StreamResponse:
         role = call.parameter("role")
         return organizations.set_role(tx, origin, name, who, role, call.now).username
 
-    username = await call.hub.store.transact(change, call.origin)
+    username = await call.hub.store.revoke(change, call.origin)
     with call.hub.store.view() as view:
         return _member(call, view, name, username)
 
@@ -125,5 +125,5 @@ async def remove(call: Call) -> StreamResponse:
         permissions.require_access(tx, origin.actor, name, "admin")
         organizations.remove_member(tx, origin, name, who, call.now)
 
-    await call.hub.store.transact(change, call.origin)
+    await call.hub.store.revoke(change, call.origin)
     return responses.empty()

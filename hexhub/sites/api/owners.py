@@ -46,7 +46,7 @@ async def put(call: Call) -> StreamResponse:
     """Add an owner or change a level."""
     with call.hub.store.view() as view:
         who = _who(view, call.path["who"])
-    await call.hub.store.transact(
+    await call.hub.store.revoke(
         owners.put,
         call.origin,
         repository(call),
@@ -65,7 +65,7 @@ async def delete(call: Call) -> StreamResponse:
     """Take an owner away."""
     with call.hub.store.view() as view:
         who = _who(view, call.path["who"])
-    await call.hub.store.transact(
+    await call.hub.store.revoke(
         owners.remove, call.origin, repository(call), call.path["name"], who, call.now
     )
     return responses.empty()

@@ -67,14 +67,14 @@ async def set_password(call: Call) -> StreamResponse:
     hashed = await _hashed(call)
     if hashed is None:
         return _json({"link": await _password_link(call, name)})
-    user = await hub.store.transact(users.set_password, audit.OPERATOR, name, hashed, call.now)
+    user = await hub.store.revoke(users.set_password, audit.OPERATOR, name, hashed, call.now)
     return _json({"user": _user(user), "link": None})
 
 
 @routes.post("/users/{name}/disable", allow=OPERATOR)
 async def disable_user(call: Call) -> StreamResponse:
     """Switch an account and all its keys off."""
-    user = await call.hub.store.transact(users.disable, audit.OPERATOR, call.path["name"], call.now)
+    user = await call.hub.store.revoke(users.disable, audit.OPERATOR, call.path["name"], call.now)
     return _json({"user": _user(user)})
 
 
@@ -89,7 +89,7 @@ async def enable_user(call: Call) -> StreamResponse:
 async def set_admin(call: Call) -> StreamResponse:
     """Give or take the rights of an administrator."""
     admin = call.body.get("admin") is not False
-    user = await call.hub.store.transact(
+    user = await call.hub.store.revoke(
         users.set_admin, audit.OPERATOR, call.path["name"], admin, call.now
     )
     return _json({"user": _user(user)})
@@ -184,7 +184,7 @@ async def revoke_key(call: Call) -> StreamResponse:
     """End a key."""
     with call.hub.store.view() as view:
         owner = _owner(view, call.query)
-    key = await call.hub.store.transact(
+    key = await call.hub.store.revoke(
         keys.revoke, audit.OPERATOR, owner, call.path["name"], call.now
     )
     with call.hub.store.view() as view:

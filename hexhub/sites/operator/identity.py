@@ -33,7 +33,7 @@ async def two_factor_off(call: Call) -> StreamResponse:
 async def end_sessions(call: Call) -> StreamResponse:
     """Sign somebody out of every browser and client. Keys stay."""
     username = _username(call)
-    await call.hub.store.transact(sessions.end_all, f"user:{username}", call.now)
+    await call.hub.store.revoke(sessions.end_all, f"user:{username}", call.now)
     return _json({"username": username})
 
 
@@ -41,7 +41,7 @@ async def end_sessions(call: Call) -> StreamResponse:
 async def delete_user(call: Call) -> StreamResponse:
     """Delete an account for good."""
     username = _username(call)
-    await call.hub.store.transact(accounts.delete, audit.OPERATOR, username, call.now)
+    await call.hub.store.revoke(accounts.delete, audit.OPERATOR, username, call.now)
     return _json({"username": username})
 
 
@@ -96,5 +96,5 @@ def _texts(value: object, field: str) -> tuple[str, ...]:
 @routes.post("/clients/{client}/remove", allow=OPERATOR)
 async def remove_client(call: Call) -> StreamResponse:
     """Remove a client, and end every session that it has."""
-    ended = await call.hub.store.transact(clients.remove, call.path["client"], call.now)
+    ended = await call.hub.store.revoke(clients.remove, call.path["client"], call.now)
     return _json({"sessions": ended})

@@ -44,7 +44,7 @@ async def add(call: Call) -> StreamResponse:
 @routes.post(MEMBERS + "/{who}", allow=OPERATOR)
 async def set_role(call: Call) -> StreamResponse:
     """Change a role."""
-    row = await call.hub.store.transact(
+    row = await call.hub.store.revoke(
         organizations.set_role,
         audit.OPERATOR,
         call.path["organization"],
@@ -58,7 +58,7 @@ async def set_role(call: Call) -> StreamResponse:
 @routes.delete(MEMBERS + "/{who}", allow=OPERATOR)
 async def remove(call: Call) -> StreamResponse:
     """Let a member go."""
-    await call.hub.store.transact(
+    await call.hub.store.revoke(
         organizations.remove_member,
         audit.OPERATOR,
         call.path["organization"],

@@ -33,7 +33,7 @@ async def index(call: Call) -> StreamResponse:
 async def put(call: Call) -> StreamResponse:
     """Block a network, or free it of limits."""
     body = call.body
-    row = await call.hub.store.transact(
+    row = await call.hub.store.revoke(
         networks.put,
         audit.OPERATOR,
         body.get("network"),

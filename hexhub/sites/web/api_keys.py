@@ -89,7 +89,7 @@ def _permissions(call: Call) -> list[dict[str, str | None]]:
 @routes.post("/dashboard/keys/revoke", allow=PERSON)
 async def revoke(call: Call) -> StreamResponse:
     """Revoke the key of this name."""
-    await call.hub.store.transact(
+    await call.hub.store.revoke(
         keys.revoke,
         call.origin,
         f"user:{signed_in(call)[0].username}",
@@ -102,7 +102,7 @@ async def revoke(call: Call) -> StreamResponse:
 @routes.post("/dashboard/keys/revoke-all", allow=PERSON)
 async def revoke_all(call: Call) -> StreamResponse:
     """Revoke every key."""
-    await call.hub.store.transact(
+    await call.hub.store.revoke(
         keys.revoke_all, call.origin, f"user:{signed_in(call)[0].username}", call.now
     )
     return pages.redirect("/dashboard/keys")

@@ -90,7 +90,7 @@ async def change_password(call: Call) -> StreamResponse:
         if await auth.password_user(call, user.username, secret(call, "current")) is None:
             raise Invalid({"current": "is wrong"})
         hashed = await hub.passwords.hash(new)
-        await hub.store.transact(
+        await hub.store.revoke(
             accounts.change_password,
             call.origin,
             user.username,
@@ -131,7 +131,7 @@ def _client_name(client: OauthClient | None) -> str | None:
 async def revoke_session(call: Call) -> StreamResponse:
     """End one session with all of its tokens."""
     user, own = signed_in(call)
-    await call.hub.store.transact(
+    await call.hub.store.revoke(
         sessions.revoke, call.origin, f"user:{user.username}", call.path["session"], call.now
     )
     response = pages.redirect("/dashboard/sessions")
@@ -144,7 +144,7 @@ async def revoke_session(call: Call) -> StreamResponse:
 async def revoke_others(call: Call) -> StreamResponse:
     """End every session but this one."""
     user, own = signed_in(call)
-    await call.hub.store.transact(sessions.end_all, f"user:{user.username}", call.now, but=own.id)
+    await call.hub.store.revoke(sessions.end_all, f"user:{user.username}", call.now, but=own.id)
     return pages.redirect("/dashboard/sessions")
 
 
@@ -166,7 +166,7 @@ async def delete(call: Call) -> StreamResponse:
             raise Invalid({"username": "type your user name to confirm"})
         if await auth.password_user(call, user.username, secret(call, "password")) is None:
             raise Invalid({"password": "is wrong"})
-        await call.hub.store.transact(accounts.delete, call.origin, user.username, call.now)
+        await call.hub.store.revoke(accounts.delete, call.origin, user.username, call.now)
     except (Invalid, TooManyRequests) as error:
         errors = error.errors if isinstance(error, Invalid) else {"password": str(error)}
         return pages.page("dashboard_delete.html", status=422, user=user, errors=errors)

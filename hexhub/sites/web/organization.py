@@ -132,12 +132,12 @@ async def add_member(call: Call) -> StreamResponse:
 async def change_member(call: Call) -> StreamResponse:
     """Change a role, or let somebody go (`role` is empty)."""
     found, who, role = _administered(call), call.path["who"], text(call, "role")
-    transact = call.hub.store.transact
+    revoke = call.hub.store.revoke
     try:
         if role:
-            await transact(organizations.set_role, call.origin, found.name, who, role, call.now)
+            await revoke(organizations.set_role, call.origin, found.name, who, role, call.now)
         else:
-            await transact(organizations.remove_member, call.origin, found.name, who, call.now)
+            await revoke(organizations.remove_member, call.origin, found.name, who, call.now)
     except Invalid as error:
         return await _page(call, tab="members", wrong=_words(error), status=422)
     return pages.redirect(f"/orgs/{found.name}?show=members")
@@ -171,7 +171,7 @@ async def make_key(call: Call) -> StreamResponse:
 async def revoke_key(call: Call) -> StreamResponse:
     """End a key of the organization."""
     found = _administered(call)
-    await call.hub.store.transact(
+    await call.hub.store.revoke(
         keys.revoke, call.origin, f"org:{found.name}", text(call, "key"), call.now
     )
     return pages.redirect(f"/orgs/{found.name}?show=keys")

@@ -48,7 +48,7 @@ async def change(call: Call) -> StreamResponse:
             errors=error.errors,
         )
     hashed = await hub.passwords.hash(str(password))
-    user = await hub.store.transact(
+    user = await hub.store.revoke(
         users.use_password_link, call.origin, token_hash, hashed, call.now
     )
     response = pages.page("password_done.html", username=user.username, url=hub.url)

@@ -82,17 +82,17 @@ async def _link(call: Call, username: str) -> str:
 @routes.post("/users/{name}/{act}", allow=gate.CHANGES)
 async def change_user(call: Call) -> StreamResponse:
     """Disable, enable, promote, demote, or give a link for a password."""
-    name, act, transact = call.path["name"], call.path["act"], call.hub.store.transact
+    name, act, revoke = call.path["name"], call.path["act"], call.hub.store.revoke
     me = call.actor.user.username if call.actor.user else ""
     if name == me and act in ("disable", "demote"):
         return _users(call, status=422, wrong="another administrator has to do that to you")
     match act:
         case "disable":
-            await transact(users.disable, call.origin, name, call.now)
+            await revoke(users.disable, call.origin, name, call.now)
         case "enable":
-            await transact(users.enable, call.origin, name, call.now)
+            await call.hub.store.transact(users.enable, call.origin, name, call.now)
         case "promote" | "demote":
-            await transact(users.set_admin, call.origin, name, act == "promote", call.now)
+            await revoke(users.set_admin, call.origin, name, act == "promote", call.now)
         case "link":
             return _users(call, link={"name": name, "address": await _link(call, name)})
     return pages.redirect("/admin/users")
