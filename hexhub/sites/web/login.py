@@ -154,7 +154,7 @@ async def confirm(call: Call) -> StreamResponse:
 async def sign_out(call: Call) -> StreamResponse:
     """End the session of this browser."""
     if call.session is not None:
-        await call.hub.store.transact(
+        await call.hub.store.revoke(
             sessions.revoke, call.origin, call.session.owner, call.session.id, call.now
         )
     response = pages.redirect("/")
