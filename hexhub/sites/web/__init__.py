@@ -30,6 +30,7 @@ from hexhub.sites.web import (
     security,
     setup,
     short_links,
+    signup,
     theme,
 )
 from hexhub.sites.web.visitors import recognise
@@ -48,6 +49,7 @@ PAGES = (
     badges,
     feeds,
     login,
+    signup,
     dashboard,
     addresses,
     api_keys,

@@ -59,7 +59,7 @@ async def sign_in(call: Call) -> StreamResponse:
     with call.hub.store.view() as view:
         factor = two_factor.enabled(view, user.username)
     if factor is None:
-        return await _signed_in(call, user.username)
+        return await signed_in_as(call, user.username)
     ticket, until = call.hub.new_token(), call.now + HALF_DONE_FOR
     await call.hub.store.transact(
         users.add_link,
@@ -86,7 +86,7 @@ async def second_factor(call: Call) -> StreamResponse:
         return _code_form(call, ticket, str(error), 429)
     if not right:
         return _code_form(call, ticket, WRONG_CODE, 401)
-    return await _signed_in(call, link.username, ticket_hash)
+    return await signed_in_as(call, link.username, ticket_hash)
 
 
 def _code_form(call: Call, ticket: str, wrong: str, status: int) -> Response:
@@ -106,7 +106,7 @@ async def _right_code(call: Call, username: str, typed: str) -> bool:
     return await call.hub.store.transact(two_factor.use_recovery_code, username, recovery)
 
 
-async def _signed_in(call: Call, username: str, ticket_hash: str | None = None) -> Response:
+async def signed_in_as(call: Call, username: str, ticket_hash: str | None = None) -> Response:
     """Keep a new session: never the one that the browser brought, which another may have planted."""
     session, cookie = visitors.new_session(call, username)
 

@@ -6,6 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from argon2 import PasswordHasher
 
 from hexhub.domain import users
 from hexhub.domain.audit import OPERATOR
@@ -304,3 +305,25 @@ async def test_what_matters_asks_for_the_password_again_after_an_hour(
     done = await browser.submit(asked, "/login/confirm", password=PASSWORD)
     assert done.location == "/oauth/device"
     assert (await browser.get("/oauth/device")).status == 200
+
+
+# What an attacker could measure
+
+
+async def test_a_name_that_nobody_has_costs_as_much_as_a_wrong_password(
+    hub: TestHub, mara: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await hub.user("nils")  # who has no password
+    checked: list[str] = []
+    verify = PasswordHasher.verify
+
+    def counted(self: PasswordHasher, stored: str, password: str) -> bool:
+        checked.append(stored.split("$")[3])
+        return verify(self, stored, password)
+
+    monkeypatch.setattr(PasswordHasher, "verify", counted)
+    for name in ("mara", "nils", "nobody", "nobody@example.org"):
+        await Browser(hub).sign_in(name, "wrong")
+        await hub.basic(name, "wrong").get("/api/users/me")
+    assert len(checked) == 8
+    assert len(set(checked)) == 1, "each check has the same cost parameters"
