@@ -27,7 +27,11 @@ SLICE = 100
 RECENT_MAX = 200
 SORTS = ("name", "recent_downloads", "total_downloads", "inserted_at", "updated_at")
 
+REMEMBERED_MAX = 64
+"""Answers kept until a package changes."""
+
 Name = tuple[str, str]
+Asked = tuple[frozenset[str], Query, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +84,8 @@ class Catalogue:
         self._day: date | None = None
         self._turn = asyncio.Lock()
         self._recent: list[Published] | None = None
+        self._found: dict[Asked, list[Listed]] = {}
+        self._totals: dict[frozenset[str], tuple[int, int, int]] = {}
         store.subscribe(self._changed)
 
     def _changed(self, change: Change) -> None:
@@ -103,6 +109,8 @@ class Catalogue:
             while self._stale:
                 batch = [self._stale.pop() for _ in range(min(SLICE, len(self._stale)))]
                 self._recent = None
+                self._found.clear()
+                self._totals.clear()
                 with self._store.view() as view:
                     for key in batch:
                         self._read(view, key, today)
@@ -122,6 +130,9 @@ class Catalogue:
         """Packages of these repositories that match, best or first by `sort` first."""
         await self.ready(today)
         wanted = frozenset(repositories)
+        asked = (wanted, query, sort)
+        if asked in self._found:
+            return self._found[asked].copy()
         words = language.stems(query.description or "")
         text_words = language.stems(query.text)
         found = [
@@ -129,7 +140,10 @@ class Catalogue:
             for each in self._listed.values()
             if each.repository in wanted and _matches(each, query, words, text_words)
         ]
-        return _sorted(found, query, sort)
+        while len(self._found) >= REMEMBERED_MAX:
+            del self._found[next(iter(self._found))]
+        self._found[asked] = _sorted(found, query, sort)
+        return self._found[asked].copy()
 
     async def recent(self, repositories: Iterable[str], count: int, today: date) -> list[Published]:
         """The newest publishes in these repositories."""
@@ -156,12 +170,14 @@ class Catalogue:
     def totals(self, repositories: Iterable[str]) -> tuple[int, int, int]:
         """How many packages, releases and downloads there are in these repositories."""
         wanted = frozenset(repositories)
-        mine = [each for each in self._listed.values() if each.repository in wanted]
-        return (
-            len(mine),
-            sum(each.releases for each in mine),
-            sum(each.total_downloads for each in mine),
-        )
+        if wanted not in self._totals:
+            mine = [each for each in self._listed.values() if each.repository in wanted]
+            self._totals[wanted] = (
+                len(mine),
+                sum(each.releases for each in mine),
+                sum(each.total_downloads for each in mine),
+            )
+        return self._totals[wanted]
 
 
 def _listed(view: View, package: Package, today: date) -> Listed:

@@ -27,7 +27,7 @@ async def front(call: Call) -> StreamResponse:
         needs_administrator = not users.administrators(view)
     recent = await hub.catalogue.recent(repositories, RECENT, today)
     popular = await hub.catalogue.find(repositories, Query(), "recent_downloads", today)
-    newest = sorted(popular, key=lambda each: each.created_at, reverse=True)[:BESIDE]
+    newest = await hub.catalogue.find(repositories, Query(), "inserted_at", today)
     packages, releases, downloads = hub.catalogue.totals(repositories)
     return pages.page(
         "front.html",
@@ -36,7 +36,7 @@ async def front(call: Call) -> StreamResponse:
         lines=client_lines(hub),
         recent=[(each, hub.catalogue.get(each.repository, each.package)) for each in recent],
         popular=[each for each in popular[:BESIDE] if each.recent_downloads],
-        newest=newest,
+        newest=newest[:BESIDE],
         totals=(packages, releases, downloads),
         needs_administrator=needs_administrator,
         public=PUBLIC,
