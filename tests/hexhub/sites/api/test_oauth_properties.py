@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 from tests.hexhub.grants import DEVICE, GLEAM, MIX
-from tests.hexhub.hubs import TestHub
+from tests.hexhub.hubs import Answer, TestHub
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -44,13 +44,18 @@ PATIENT = settings(
 )
 
 
+async def _post(hub: TestHub, path: str, fields: dict[str, Any], erlang: bool) -> Answer:
+    if erlang:
+        return await hub.nobody.post(path, erlang=fields)
+    return await hub.nobody.post(path, fields)
+
+
 @PATIENT
 @given(fields=FIELDS, erlang=st.booleans())
 async def test_a_token_request_is_refused_as_oauth_refuses(
     module_hub: TestHub, fields: dict[str, Any], erlang: bool
 ) -> None:
-    format = "erlang" if erlang else "json"
-    answer = await module_hub.nobody.request("POST", "/api/oauth/token", **{format: fields})
+    answer = await _post(module_hub, "/api/oauth/token", fields, erlang)
     assert answer.status in (400, 401)
     assert set(answer.value) == {"error", "error_description"}
 
@@ -60,10 +65,7 @@ async def test_a_token_request_is_refused_as_oauth_refuses(
 async def test_a_device_authorization_is_given_or_refused_as_oauth_refuses(
     module_hub: TestHub, fields: dict[str, Any], erlang: bool
 ) -> None:
-    format = "erlang" if erlang else "json"
-    answer = await module_hub.nobody.request(
-        "POST", "/api/oauth/device_authorization", **{format: fields}
-    )
+    answer = await _post(module_hub, "/api/oauth/device_authorization", fields, erlang)
     if answer.status == 200:
         assert len(answer.value["user_code"]) == 8
     else:
