@@ -39,7 +39,7 @@ class Passwords:
         if self._decoy is None:
             self._decoy = await self.hash("a password that nobody has")
         correct = await self._run(self._verify, stored or self._decoy, password)
-        return correct and stored is not None
+        return correct and bool(stored)
 
     def _verify(self, stored: str, password: str) -> bool:
         try:
