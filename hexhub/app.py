@@ -47,6 +47,7 @@ from hexhub.repositories import verification
 from hexhub.repositories.first_of import Shelf
 from hexhub.repositories.mirror import Mirror
 from hexhub.repositories.own import Own
+from hexhub.repositories.together import Together
 from hexhub.repositories.topics import Memo, Topics
 from hexhub.repositories.upstream import Upstream, UpstreamSettings
 from hexhub.schema import schema
@@ -136,6 +137,10 @@ async def open_hub(
         mirror = open_mirror(config, store, storage, small_blobs, spool, now)
         if mirror is not None:
             stack.push_async_callback(mirror.close)
+            if node.clustered:
+                mirror.mirrored.together = Together(
+                    node.streams, config.node_name, node.members, mirror.vouch
+                )
         hub = Hub(
             node=node,
             store=store,
@@ -399,7 +404,7 @@ async def _live(face: Face, stop: asyncio.Event) -> None:
         await stack.enter_async_context(_listening(face, public, operator))
         _greet(config, hub)
         log.info("listening", node=config.node_name, url=config.url, version=__version__)
-        await _until_told_to_stop(face.config, hub, stop, log)
+        await _until_told_to_stop(face, hub, stop)
         log.info("stopping" if stop.is_set() else "opening again", node=config.node_name)
 
 
@@ -496,9 +501,8 @@ def _schedule(config: Config) -> Schedule | None:
     )
 
 
-async def _until_told_to_stop(
-    config: Config, hub: Hub, stop: asyncio.Event, log: structlog.typing.FilteringBoundLogger
-) -> None:
+async def _until_told_to_stop(face: Face, hub: Hub, stop: asyncio.Event) -> None:
+    log = face.log
     loop = asyncio.get_running_loop()
     ends = [loop.create_task(event.wait()) for event in (stop, hub.reopen)]
     work = [
@@ -508,7 +512,8 @@ async def _until_told_to_stop(
         loop.create_task(hub.sender.run()),
         loop.create_task(_sweep(hub, log)),
     ]
-    if (schedule := _schedule(config)) is not None:
+    if (schedule := _schedule(face.config)) is not None:
+        face.metrics.node.backups = schedule
         source = operator_face.backup.source(hub)
         work.append(
             loop.create_task(schedule.run(source, lambda: hub.node.status().role == "leader"))

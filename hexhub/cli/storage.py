@@ -8,6 +8,7 @@ import tempfile
 import time
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -72,7 +73,7 @@ def migrate(options: Options, to: str, no_read_back: bool, as_json: bool) -> Non
         raise Failed("not everything was copied; run this again", PARTIAL)
 
 
-async def _migrate(options: Options, to: str, read_back: bool) -> dict[str, object]:
+async def _migrate(options: Options, to: str, read_back: bool) -> dict[str, Any]:
     from hexhub import app
     from hexhub.storage.local import LocalStorage
     from hexhub.storage.migrate import Report, migrate

@@ -64,6 +64,10 @@ class Dispatcher:
         self._log = log
 
     async def __call__(self, request: BaseRequest) -> StreamResponse:
+        with self._metrics.in_flight.track_inprogress():
+            return await self._handle(request)
+
+    async def _handle(self, request: BaseRequest) -> StreamResponse:
         began = time.monotonic()
         request_id = _request_id(request)
         call = Call(

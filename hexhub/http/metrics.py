@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    generate_latest,
+)
 
 from hexhub import __version__
 from hexhub.http.mirror_metrics import MirrorCollector
+from hexhub.http.node_metrics import NodeCollector
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -28,19 +36,18 @@ class Metrics:
             buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10),
             registry=self.registry,
         )
-        self.applied = self._gauge("hexhub_raft_applied_index", "Last log entry applied.")
-        self.term = self._gauge("hexhub_raft_term", "Current term.")
-        self.is_leader = self._gauge("hexhub_raft_is_leader", "1 when this node leads.")
-        self.damaged = self._gauge("hexhub_storage_damaged", "Objects found damaged since start.")
+        self.in_flight = Gauge(
+            "hexhub_http_requests_in_flight", "Requests being answered.", registry=self.registry
+        )
+        self.node = NodeCollector()
+        self.registry.register(self.node)
+        ProcessCollector(registry=self.registry)
         self.mirror = MirrorCollector()
         self.registry.register(self.mirror)
         build = Gauge(
             "hexhub_build_info", "Version of this node.", ("version",), registry=self.registry
         )
         build.labels(version=__version__).set(1)
-
-    def _gauge(self, name: str, meaning: str) -> Gauge:
-        return Gauge(name, meaning, registry=self.registry)
 
     def observer(self, route: str, method: str, status: int) -> Callable[[float], None]:
         """Counts one more request of this kind, given its seconds."""

@@ -57,8 +57,20 @@ async def read(call: Call) -> StreamResponse:
 @routes.get("/health/ready", allow=ANYONE)
 async def ready(call: Call) -> StreamResponse:
     """Writes would be taken."""
-    able = call.hub.node.status().quorum
-    return _json({"status": "ok" if able else "no quorum"}, 200 if able else 503)
+    missing = await _missing_for_writes(call.hub)
+    return _json({"status": missing or "ok"}, 503 if missing else 200)
+
+
+async def _missing_for_writes(hub: Hub) -> str | None:
+    """What stands against a write here; None when nothing does."""
+    state = hub.node.status()
+    if not state.quorum:
+        return "no quorum"
+    if state.disk_free < hub.node.settings.disk_reserve:
+        return "disk full"
+    if not await hub.storage.writable():
+        return "storage cannot be written"
+    return None
 
 
 def _upstream(hub: Hub) -> dict[str, object]:
@@ -82,18 +94,26 @@ def _upstream(hub: Hub) -> dict[str, object]:
 async def health(call: Call) -> StreamResponse:
     """All parts at a glance."""
     state = call.hub.node.status()
+    missing = await _missing_for_writes(call.hub)
+    writable = await call.hub.storage.writable()
+    room = state.disk_free >= call.hub.node.settings.disk_reserve
     return _json(
         {
-            "status": "ok" if state.quorum else "degraded",
+            "status": "degraded" if missing else "ok",
             "node": state.node,
             "parts": {
                 "cluster": {"ok": state.quorum, "role": state.role},
-                "tables": {"ok": True, "applied": state.applied},
-                "storage": {"ok": call.hub.storage.damaged == 0},
+                "tables": {"ok": room, "applied": state.applied},
+                "storage": {
+                    "ok": writable and call.hub.storage.damaged == 0,
+                    "writable": writable,
+                    "damaged": call.hub.storage.damaged,
+                    "behind": call.hub.storage.behind,
+                },
                 **_upstream(call.hub),
             },
         },
-        200 if state.quorum else 503,
+        503 if missing else 200,
     )
 
 
@@ -152,11 +172,7 @@ def metrics_routes(metrics: Metrics) -> Routes:
     @found.get("/metrics", allow=ANYONE)
     async def show(call: Call) -> StreamResponse:
         """What Prometheus scrapes."""
-        state = call.hub.node.status()
-        metrics.applied.set(state.applied)
-        metrics.term.set(state.term)
-        metrics.is_leader.set(state.role == "leader")
-        metrics.damaged.set(call.hub.storage.damaged)
+        metrics.node.hub = call.hub
         metrics.mirror.mirror = call.hub.mirror
         return Response(body=metrics.render(), headers={"Content-Type": CONTENT_TYPE})
 

@@ -120,6 +120,9 @@ class HybridStorage:
         """As of the bucket."""
         return self.bucket.names()
 
+    async def writable(self) -> bool:
+        return await self.bucket.writable()
+
     async def close(self) -> None:
         for task in list(self._fetching.values()):
             task.cancel()

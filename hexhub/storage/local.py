@@ -212,6 +212,13 @@ class LocalStorage:
             self._verified.pop(checksum, None)
             self._damaged.discard(checksum)
 
+    async def writable(self) -> bool:
+        try:
+            flags = os.statvfs(self._folder).f_flag
+        except OSError:
+            return False
+        return not flags & os.ST_RDONLY
+
     async def close(self) -> None:
         self._executor.shutdown(wait=True)
 

@@ -225,6 +225,9 @@ class PeerStorage:
             return 0
         return await self._local.sweep(keep, older_than_s=older_than_s)
 
+    async def writable(self) -> bool:
+        return await self._local.writable()
+
     async def close(self) -> None:
         tasks = [*self._sending, *self._fetching.values()]
         for task in tasks:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ PART = 8 << 20
 UPLOADS = 4
 """Uploads at one time; with PART it bounds their memory."""
 READ_TRIES = 4
+LOOK_AGAIN_S, LOOK_S = 3.0, 2.0
 RETRY_S = 0.2
 TRIES = 5
 CONNECT_S, READ_S = 3.0, 20.0
@@ -112,6 +114,7 @@ class S3Storage:
         self.redirects = False
         """Whether `redirect` gives addresses."""
         self.behind = 0
+        self._looked_at = float("-inf")
         self.last_error: str | None = None
         """What the last request failed with; None after one that did not."""
 
@@ -340,6 +343,20 @@ class S3Storage:
                 )
                 self._damaged.discard(checksum)
         return len(stale)
+
+    async def writable(self) -> bool:
+        """What the last request told; after one that failed, and now and then, a cheap one more."""
+        now = time.monotonic()
+        if now - self._looked_at > LOOK_AGAIN_S:
+            self._looked_at = now
+            try:
+                async with asyncio.timeout(LOOK_S):
+                    await self._head(bytes(32))
+            except TimeoutError:
+                self.last_error = "TimeoutError"
+            except Unavailable:
+                pass
+        return self.last_error is None
 
     async def close(self) -> None:
         await self._stack.aclose()
