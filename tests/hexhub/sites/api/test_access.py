@@ -7,6 +7,9 @@ from typing import Any, NamedTuple
 import pytest
 import pytest_asyncio
 
+from hexhub import app
+from hexhub.http.metrics import Metrics
+from hexhub.sites.api import testing
 from tests.hexhub.hubs import Answer, Person, TestHub
 from tests.hexhub.packages import docs, package
 
@@ -103,6 +106,9 @@ NO_WRITE = WEAK | {"nobody": 401, "reader": 401, "of_package": 401, "of_other_pa
 OAK = "/api/repos/forest/packages/oak"
 PRIVATE_READ = WEAK | {"nobody": 404, "stranger": 404, "maintainer": 404}
 OWNERS_ONLY = {"stranger": 403, "member": 403, "writer": 403, "organization": 403}
+
+PRIVATE_WRITE = NO_WRITE | {"nobody": 404, "stranger": 404, "maintainer": 404, "member": 404}
+ADMIN_ONLY = PRIVATE_WRITE | {"writer": 404}
 
 # Writes are written so that the action itself fails last, with 404 or 422: whoever gets that far
 # was allowed, and nothing changes for the next caller.
@@ -244,7 +250,80 @@ TABLE = [
         200,
         BAD_KEYS | {"nobody": 401, "unverified": 403, "fetcher": 401},
     ),
+    Row("GET", "/api/openapi.yaml", 200, {}),
+    Row("POST", "/api/short_url", 422, BAD_KEYS, {}),
+    Row("GET", "/api/users/me/audit-logs", 200, WEAK | {"nobody": 401, "organization": 404}),
+    Row("GET", "/api/packages/acorn/audit-logs", 200, WEAK),
+    Row("GET", f"{OAK}/audit-logs", 200, PRIVATE_READ),
+    Row("GET", "/api/packages/acorn/releases/1.0.0/download", 302, WEAK),
+    Row("GET", f"{OAK}/releases/1.0.0/download", 302, WEAK),
+    Row("GET", "/api/packages/acorn/releases/1.0.0/docs/download", 302, WEAK),
+    Row("GET", f"{OAK}/releases/1.0.0/docs/download", 302, WEAK),
+    Row("GET", f"{OAK}/owners/mara", 404, PRIVATE_READ),
+    Row("PUT", f"{OAK}/owners/otto", 422, PRIVATE_WRITE | {"writer": 404}, {"level": "none"}),
+    Row("DELETE", f"{OAK}/releases/{UNKNOWN}", 404, PRIVATE_WRITE | {"nobody": 401}),
+    Row("DELETE", f"{OAK}/releases/{UNKNOWN}/retire", 404, PRIVATE_WRITE),
+    Row("POST", f"{OAK}/retire", 422, PRIVATE_WRITE),
+    Row("POST", f"{OAK}/releases/{UNKNOWN}/docs", 404, PRIVATE_WRITE),
+    Row("DELETE", f"{OAK}/releases/{UNKNOWN}/docs", 404, PRIVATE_WRITE),
+    Row("GET", "/api/orgs/forest/keys/unknown", 404, WEAK | {"nobody": 401}),
+    Row("GET", "/api/repos", 200, WEAK),
+    Row("GET", "/api/repos/hexpm", 200, WEAK),
+    Row("GET", "/api/repos/forest", 200, PRIVATE_READ),
+    Row("GET", "/api/repos/unknown", 404, WEAK),
+    Row("GET", "/api/orgs", 200, WEAK),
+    Row("GET", "/api/orgs/forest", 200, PRIVATE_READ),
+    Row("GET", "/api/orgs/unknown", 404, WEAK),
+    Row("GET", "/api/orgs/forest/audit-logs", 200, PRIVATE_READ),
+    Row("GET", "/api/orgs/forest/members", 200, PRIVATE_READ),
+    Row("GET", "/api/orgs/forest/members/mara", 200, PRIVATE_READ),
+    Row("GET", "/api/orgs/forest/policies", 200, PRIVATE_READ),
+    Row("GET", "/api/orgs/forest/policies/unknown", 404, PRIVATE_READ),
+    Row("POST", "/api/orgs/forest", 422, ADMIN_ONLY, {"seats": "x"}),
+    Row("POST", "/api/orgs/forest/members", 422, ADMIN_ONLY, {"name": "unknown"}),
+    Row("POST", "/api/orgs/forest/members/mara", 422, ADMIN_ONLY, {"role": "king"}),
+    Row("DELETE", "/api/orgs/forest/members/unknown", 204, ADMIN_ONLY),
+    Row("PUT", "/api/orgs/forest/policies/X", 422, ADMIN_ONLY, {}),
+    Row("DELETE", "/api/orgs/forest/policies/unknown", 404, ADMIN_ONLY),
 ]
+
+ELSEWHERE = {
+    ("POST", "/api/publish"): "below: a publish is read before it is judged",
+    ("POST", "/api/repos/{repository}/publish"): "below",
+    ("DELETE", "/api/keys"): "test_keys: it ends the keys of the callers here",
+    ("DELETE", "/api/orgs/{organization}/keys"): "test_keys",
+    ("POST", "/api/users"): "test_users: closed by default",
+    ("POST", "/api/users/{who}/reset"): "test_users: limited by address",
+    ("POST", "/api/oauth/token"): "test_oauth: its errors have another shape",
+    ("POST", "/api/oauth/device_authorization"): "test_oauth",
+    ("POST", "/api/oauth/revoke"): "test_oauth",
+    ("POST", "/api/oauth/revoke_by_hash"): "test_oauth",
+}
+"""Routes of the API that other tests walk, and why."""
+
+NOT_THE_API = ("/api/cluster/",)
+
+
+def _fits(pattern: str, path: str) -> bool:
+    parts, wanted = path.partition("?")[0].split("/"), pattern.split("/")
+    return len(parts) == len(wanted) and all(
+        one == two or two.startswith("{") for one, two in zip(parts, wanted, strict=True)
+    )
+
+
+async def test_every_route_has_a_row() -> None:
+    of_test_mode = {(route.method, f"/api{route.pattern}") for route in testing.routes.under("")}
+    routes = {
+        (route.method, route.pattern)
+        for route in app.router(Metrics()).routes
+        if route.pattern.startswith("/api") and not route.pattern.startswith(NOT_THE_API)
+    } - of_test_mode
+    rowless = {
+        (method, pattern)
+        for method, pattern in routes
+        if not any(row.method == method and _fits(pattern, row.path) for row in TABLE)
+    }
+    assert rowless == set(ELSEWHERE)
 
 
 def _message(status: int, caller: str, row: Row) -> str | None:
