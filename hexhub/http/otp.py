@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hexhub.attempts import OTP_OF_IP, OTP_OF_USER
 from hexhub.domain import two_factor
-from hexhub.errors import Forbidden, TooManyRequests, Unauthenticated
+from hexhub.errors import Forbidden, Malformed, TooManyRequests, Unauthenticated, Unavailable
 from hexhub.formats import one_time_password, sealed
 from hexhub.http.call import Call
 from hexhub.hub import Hub
@@ -77,5 +77,8 @@ def recovery_hash(hub: Hub, typed: str) -> str:
 
 
 def secret_of(hub: Hub, factor: TwoFactor) -> str:
-    """The base32 secret of a second factor."""
-    return sealed.unwrap(hub.sealing_key, PURPOSE, factor.secret).decode()
+    """The base32 secret of a second factor. Raises Unavailable while the root secret changes."""
+    try:
+        return sealed.unwrap(hub.sealing_key, PURPOSE, factor.secret).decode()
+    except Malformed:
+        raise Unavailable("this node has to be restarted with the new secret", 30) from None
