@@ -36,6 +36,7 @@ from hexhub.http.hot_path import HotAnswers
 from hexhub.http.metrics import Metrics
 from hexhub.http.routes import ByHost, Router
 from hexhub.http.server import BACKLOG, HotPath, HttpServer, bind
+from hexhub.http.tls import Certificates
 from hexhub.http.waiting import Waiting
 from hexhub.hub import Hub, client_lines, utc_now
 from hexhub.limits import Limits
@@ -372,10 +373,19 @@ async def serve(config: Config, log: structlog.typing.FilteringBoundLogger) -> N
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        face = Face(config, sock, Metrics(), log)
+        certificates = _certificates(config)
+        if certificates is not None:
+            stack.push_async_callback(_end, asyncio.create_task(certificates.run()))
+        face = Face(config, sock, Metrics(), log, certificates)
         while not stop.is_set():
             await _live(face, stop)
         log.info("stopped", node=config.node_name)
+
+
+def _certificates(config: Config) -> Certificates | None:
+    if config.tls_cert is None or config.tls_key is None:
+        return None
+    return Certificates(config.tls_cert, config.tls_key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -386,6 +396,7 @@ class Face:
     sock: socket.socket
     metrics: Metrics
     log: structlog.typing.FilteringBoundLogger
+    certificates: Certificates | None = None
 
 
 async def _live(face: Face, stop: asyncio.Event) -> None:
@@ -421,7 +432,9 @@ async def _listening(face: Face, public: Server, operator: Server) -> AsyncItera
             await runner.setup()
             stack.push_async_callback(runner.cleanup)
             if server is public:
-                await SockSite(runner, face.sock.dup(), backlog=BACKLOG).start()
+                context = face.certificates.context if face.certificates else None
+                site = SockSite(runner, face.sock.dup(), backlog=BACKLOG, ssl_context=context)
+                await site.start()
                 continue
             with control_socket.short_path(data_dir, fresh=True) as path:
                 await UnixSite(runner, path).start()

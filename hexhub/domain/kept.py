@@ -15,10 +15,12 @@ EVICTABLE = ("tarballs/", "docs/")
 def write(tx: Transaction, rows: Mapping[str, Kept | None]) -> None:
     """Put rows by path, and delete those that are None."""
     for path, row in rows.items():
+        old = tx.get(Kept, path)
         if row is not None:
-            tx.put(row)
+            if old != row:
+                tx.put(row)
             continue
-        if old := tx.get(Kept, path):
+        if old:
             tx.delete(old)
         if use := tx.get(KeptUse, path):
             tx.delete(use)

@@ -34,7 +34,7 @@ class Copies:
         self._store = store
         self._waiting: dict[str, Kept | None] = {}
         """Rows on their way to the tables; None for one to be deleted."""
-        self._arriving: dict[str, Kept] = {}
+        self._arriving: dict[str, tuple[Kept, asyncio.Event]] = {}
         """Rows whose bytes are verified and in memory, but not in storage yet."""
         self._uses: dict[str, KeptUse] = {}
         self._noted: dict[str, datetime] = {}
@@ -43,7 +43,7 @@ class Copies:
     def get(self, path: str) -> Kept | None:
         """The kept copy of a path."""
         if path in self._arriving:
-            return self._arriving[path]
+            return self._arriving[path][0]
         if path in self._waiting:
             return self._waiting[path]
         with self._store.view() as view:
@@ -75,16 +75,26 @@ class Copies:
 
     def arrive(self, row: Kept) -> None:
         """Answer with a copy from memory until `put` says that its bytes are in storage."""
-        self._arriving[row.path] = row
+        self._landed(row.path)
+        self._arriving[row.path] = (row, asyncio.Event())
+
+    async def landing(self, path: str) -> None:
+        """Wait until the bytes of a path are no longer on their way to storage."""
+        if path in self._arriving:
+            await self._arriving[path][1].wait()
+
+    def _landed(self, path: str) -> None:
+        if path in self._arriving:
+            self._arriving.pop(path)[1].set()
 
     def vanish(self, row: Kept) -> None:
         """The bytes of an arriving copy did not get into storage."""
-        if self._arriving.get(row.path) is row:
-            del self._arriving[row.path]
+        if row.path in self._arriving and self._arriving[row.path][0] is row:
+            self._landed(row.path)
 
     def drop(self, path: str) -> None:
         """Forget a copy; its bytes go with the next sweep."""
-        self._arriving.pop(path, None)
+        self._landed(path)
         self._write(path, None)
 
     def used(self, path: str, now: datetime) -> None:

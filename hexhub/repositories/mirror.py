@@ -27,6 +27,7 @@ from hexhub.formats.resource_path import NAME_MAX
 from hexhub.repositories import installs, verification
 from hexhub.repositories.copies import Copies
 from hexhub.repositories.mirrored import Copy, Kind, Mirrored
+from hexhub.repositories.together import Vouched
 from hexhub.repositories.upstream import Fetched, Upstream
 from hexhub.schema import AllowedName, Kept, Package, ReservedName, Rule
 
@@ -304,6 +305,14 @@ class Mirror:
         if resource.name:
             self.require_askable(resource.name)
         return kinds[resource.kind]
+
+    async def vouch(self, path: str, newer_than: datetime | None) -> Vouched:
+        """Get a file for another member of the cluster."""
+        kind = await self.kind_of(path)
+        if kind is self.tarball_kind:
+            name, _, rest = path.removeprefix("tarballs/").partition("-")
+            await self._package_with(name, rest.removesuffix(".tar"))
+        return await self.mirrored.vouch(path, kind, newer_than)
 
     # The guard
 

@@ -18,6 +18,7 @@ import structlog
 
 from hexhub.errors import HubError, NotFound, Unavailable, Unreachable, UpstreamWrong
 from hexhub.repositories.copies import Copies
+from hexhub.repositories.together import Together, Vouched
 from hexhub.repositories.upstream import Fetched, Site, Upstream
 from hexhub.schema import Kept
 from hexhub.storage import Storage
@@ -89,6 +90,8 @@ class Mirrored:
         self._checked: dict[str, datetime] = {}
         self._absent: dict[str, datetime] = {}
         self._failed: dict[str, tuple[datetime, HubError]] = {}
+        self.together: Together | None = None
+        """The other members of a cluster; one of them may ask for all."""
         self.answers: Counter[str] = Counter()
         """Answers by state."""
 
@@ -173,17 +176,21 @@ class Mirrored:
     async def _run(self, path: str, kind: Kind, at: str, outcome: asyncio.Future[Kept]) -> None:
         """Fetch a file and settle what those who asked wait for, which may be before the end."""
 
-        def settle(row: Kept) -> None:
+        def settle(row: Kept, checked_at: datetime | None = None) -> None:
             if outcome.done():
                 return
             self._absent.pop(path, None)
             self._failed.pop(path, None)
-            _remember(self._checked, path, self._now())
+            _remember(self._checked, path, checked_at or self._now())
             self._fetches.pop(path, None)
             outcome.set_result(row)
 
         try:
-            settle(await self._fetch(path, kind, at, settle))
+            vouched = await self._from_another(path)
+            if vouched is not None:
+                settle(vouched.row, vouched.checked_at)
+            else:
+                settle(await self._fetch(path, kind, at, settle))
         except asyncio.CancelledError:
             self._fetches.pop(path, None)
             outcome.cancel()
@@ -195,6 +202,25 @@ class Mirrored:
             self._fetches.pop(path, None)
             outcome.set_exception(error)
             outcome.exception()  # each who waits sees it; nobody may wait
+
+    async def _from_another(self, path: str) -> Vouched | None:
+        """A copy that another member of the cluster has got for all. Raises NotFound."""
+        if self.together is None:
+            return None
+        again = self._now() - FAILED_FOR if self._copies.get(path) is not None else None
+        vouched = await self.together.fetch(path, again)
+        if vouched is not None:
+            self._copies.put(vouched.row)
+        return vouched
+
+    async def vouch(self, path: str, kind: Kind, newer_than: datetime | None) -> Vouched:
+        """Get a file for another member: an answer once its bytes are in storage here."""
+        copy = await self.get(path, kind, newer_than=newer_than)
+        if copy.failed:
+            raise Unreachable("the upstream cannot be asked here")
+        async with asyncio.timeout(COLD_WAIT_S):
+            await self._copies.landing(path)
+        return Vouched(copy.row, self.checked_at(copy.row))
 
     async def _fetch(self, path: str, kind: Kind, at: str, settle: Callable[[Kept], None]) -> Kept:
         old = self._copies.get(path)
@@ -248,7 +274,7 @@ class Mirrored:
             self._copies.arrive(row)
             settle(row)
         try:
-            await self._storage.put(spooled)
+            await self._storage.keep(spooled)
         except BaseException:
             self._copies.vanish(row)
             raise
