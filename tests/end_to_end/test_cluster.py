@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import http.client
 import json
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -92,6 +93,25 @@ def test_a_revoked_key_is_refused_by_every_node(three: Members, mara: str) -> No
     assert three.nodes[0].request("DELETE", "/api/keys/short", key=mara).status == 200
     for node in three:
         assert node.request("GET", "/api/users/me", key=secret).status == 401
+
+
+def test_a_node_that_was_cut_off_refuses_what_was_revoked_meanwhile(
+    three: Members, mara: str
+) -> None:
+    secret = three.nodes[0].create_key("mara", "api", name="cut")
+    frozen = three.others(three.leader)[0]
+    assert frozen.request("GET", "/api/users/me", key=secret).status == 200
+    frozen.process.send_signal(signal.SIGSTOP)
+    try:
+        began = time.monotonic()
+        revoked = three.leader.request("DELETE", "/api/keys/cut", key=mara)
+        assert revoked.status == 200
+        assert time.monotonic() - began < WITHIN_S
+    finally:
+        frozen.process.send_signal(signal.SIGCONT)
+    assert frozen.request("GET", "/api/users/me", key=secret).status in (401, 503)
+    three.wait_until_healthy()
+    assert frozen.request("GET", "/api/users/me", key=secret).status == 401
 
 
 def test_a_write_goes_on_when_the_leader_dies_and_it_catches_up(three: Members, mara: str) -> None:
