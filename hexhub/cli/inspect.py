@@ -8,7 +8,7 @@ import click
 
 from hexhub import __version__
 from hexhub.cli.node import Options, as_json, show, table
-from hexhub.config import check_listening, describe
+from hexhub.config import check_listening, describe, reference
 from hexhub.errors import Refused
 
 
@@ -68,6 +68,12 @@ def config_show(options: Options, as_json: bool) -> None:
     settings = describe(options.config)
     rows = [(setting.name, setting.value, setting.source) for setting in settings]
     show([asdict(s) for s in settings], as_json, table(rows, ("NAME", "VALUE", "SOURCE")))
+
+
+@config.command("reference")
+def config_reference() -> None:
+    """Every setting with its meaning and default, as Markdown."""
+    click.echo(reference(), nl=False)
 
 
 @config.command("check")

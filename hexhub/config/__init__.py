@@ -1,6 +1,7 @@
 """Every setting of a node: where it may be written, what it may be, what holds (design §10)."""
 
 from hexhub.config.loading import DEFAULT, Setting, check_listening, describe, find_checkout, load
+from hexhub.config.reference import reference
 from hexhub.config.settings import Config
 from hexhub.config.values import STARS, Network, Secret
 
@@ -15,4 +16,5 @@ __all__ = [
     "describe",
     "find_checkout",
     "load",
+    "reference",
 ]

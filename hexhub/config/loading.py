@@ -136,11 +136,6 @@ def _check_test_mode(config: Config) -> None:
 
 def _check_version(config: Config) -> None:
     """Settings whose meaning this version does not have: better no node than another one."""
-    if config.tls_cert is not None:
-        raise Refused(
-            "TLS_CERT is not in this version: put a proxy that speaks TLS in front, and name it in "
-            "BEHIND_PROXY"
-        )
     if config.workers > 1:
         raise Refused(f"WORKERS={config.workers} is not in this version: set WORKERS=1")
 

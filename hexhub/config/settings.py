@@ -78,7 +78,8 @@ def _unless_testing(usual: object, testing: object) -> Callable[[Known], object]
 def _public_url(known: Known) -> str:
     if known["phx_host"]:
         return f"https://{known['phx_host']}"
-    return f"http://localhost:{known['port']}"
+    scheme = "https" if known["tls_cert"] else "http"
+    return f"{scheme}://localhost:{known['port']}"
 
 
 def _discovery(known: Known) -> str:
@@ -109,6 +110,8 @@ class Config:
     node_name: str = _setting(v.node_name, "hex_hub1", "Name of this node, unique in its cluster")
     host: str = _setting(v.address, "127.0.0.1", "Address to listen on", bare=False)
     port: int = _setting(v.port, 4000, "TCP port of HTTP")
+    tls_cert: Path | None = _setting(v.path, None, "Certificate chain (PEM) to serve TLS with")
+    tls_key: Path | None = _setting(v.path, None, "Private key (PEM) of TLS_CERT")
     phx_host: str | None = _setting(
         v.host_name, None, "Public host name, served as https by a proxy in front"
     )
@@ -116,7 +119,7 @@ class Config:
         v.base_url,
         _public_url,
         "Public base of every printed and rendered URL",
-        shown="https://PHX_HOST, else http://localhost:PORT",
+        shown="https://PHX_HOST, else http://localhost:PORT (https with TLS_CERT)",
         bare=False,
     )
     docs_host: str | None = _setting(
@@ -131,8 +134,6 @@ class Config:
         "Listen on a public address with neither TLS_CERT nor BEHIND_PROXY",
         bare=False,
     )
-    tls_cert: Path | None = _setting(v.path, None, "Certificate chain (PEM) to serve TLS with")
-    tls_key: Path | None = _setting(v.path, None, "Private key (PEM) of TLS_CERT")
     workers: int = _setting(v.number(1, 64), 1, "Processes that accept connections")
     log_format: Literal["auto", "json", "pretty"] = _setting(
         v.choice("auto", "json", "pretty"),

@@ -407,7 +407,6 @@ def test_test_mode_changes_defaults_and_only_defaults() -> None:
         ({"HEX_TEST_MODE": "1", "BEHIND_PROXY": "::1"}, "HEX_TEST_MODE and BEHIND_PROXY"),
         ({"TLS_CERT": "/a"}, "TLS_CERT and TLS_KEY go together"),
         ({"HEXHUB_ADMIN_USER": "mara"}, "HEXHUB_ADMIN_USER, HEXHUB_ADMIN_EMAIL and"),
-        ({"TLS_CERT": "/a", "TLS_KEY": "/b"}, "TLS_CERT is not in this version"),
         ({"WORKERS": "2"}, "WORKERS=2 is not in this version"),
         (
             {
@@ -464,7 +463,9 @@ def test_importing_the_settings_brings_no_library_along() -> None:
 def test_a_public_address_needs_tls_or_a_proxy_or_a_word(host: str) -> None:
     with pytest.raises(Refused, match="HEXHUB_PLAIN_HTTP=true"):
         check_listening(configured({"HEXHUB_HOST": host}))
-    for told in ({"BEHIND_PROXY": "10.0.0.0/8"}, {"HEXHUB_PLAIN_HTTP": "true"}):
+    tls = {"TLS_CERT": "/cert.pem", "TLS_KEY": "/key.pem"}
+    assert configured(tls).url == "https://localhost:4000"
+    for told in (tls, {"BEHIND_PROXY": "10.0.0.0/8"}, {"HEXHUB_PLAIN_HTTP": "true"}):
         check_listening(configured({"HEXHUB_HOST": host, **told}))
     check_listening(configured({"HEXHUB_HOST": "127.0.0.1"}))
 
