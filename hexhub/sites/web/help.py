@@ -7,7 +7,7 @@ from aiohttp.web import StreamResponse
 from hexhub.errors import NotFound
 from hexhub.http.call import Call
 from hexhub.http.routes import Routes
-from hexhub.sites.web import pages
+from hexhub.sites.web import pages, reference
 
 routes = Routes(pages.web)
 
@@ -44,4 +44,5 @@ async def show(call: Call) -> StreamResponse:
         title=GUIDES[guide][0],
         url=hub.url,
         fingerprint=hub.fingerprint,
+        sections=await reference.sections() if guide == "api" else [],
     )
