@@ -29,9 +29,9 @@ QUIET.propagate = False
 
 
 class Connection(RequestHandler):
-    """A connection whose first request must arrive in time. aiohttp bounds only later ones."""
+    """A connection whose first request must arrive in time: aiohttp gives it as long as a later one."""
 
-    __slots__ = ("_clean", "_head_timer", "_hot")
+    __slots__ = ("_clean", "_head_timer", "_hot", "_untouched")
 
     def __init__(self, server: HttpServer, hot: HotPath | None, **settings: Any) -> None:
         super().__init__(server, **settings)
@@ -41,6 +41,7 @@ class Connection(RequestHandler):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
+        self._untouched = self._next_keepalive_close_time
         self._head_timer = self._loop.call_later(HEAD_S, self._close_unless_started)
 
     def data_received(self, data: bytes) -> None:
@@ -70,7 +71,7 @@ class Connection(RequestHandler):
     def _close_unless_started(self) -> None:
         if self._current_request is not None:
             return
-        if self._next_keepalive_close_time == 0.0:
+        if self._next_keepalive_close_time == self._untouched:
             self.force_close()
         elif self._keepalive_handle is None:
             self._keepalive_handle = self._loop.call_at(
