@@ -125,8 +125,16 @@ async def test_a_client_that_goes_away_does_not_end_the_fetch_for_others(pair: P
     assert pair.between.requests[TARBALL] == 1
 
 
-@pytest.mark.parametrize("fault", ["html", "wrong", "truncate", "not_modified", "reset", "503"])
-@pytest.mark.parametrize("path", ["/packages/pine", "/names", "/versions"])
+@pytest.mark.parametrize(
+    ("path", "fault"),
+    [
+        *(
+            ("/packages/pine", fault)
+            for fault in ("html", "wrong", "truncate", "not_modified", "reset", "503")
+        ),
+        *((path, fault) for path in ("/names", "/versions") for fault in ("html", "wrong")),
+    ],
+)
 async def test_a_faulty_upstream_gets_nothing_stored_and_the_kept_copy_stays(
     pair: Pair, fault: str, path: str
 ) -> None:

@@ -152,3 +152,34 @@ async def test_docs_of_a_private_name_are_not_asked_for(pair: Pair) -> None:
     assert (await pair.get("/docs/vault/")).status == 404
     assert (await pair.get("/docs/unheard_of/")).status == 404
     assert not [path for path in pair.between.requests if "vault" in path or "unheard" in path]
+
+
+async def test_anybody_may_read_the_mirror_alone_where_that_is_all_that_is_open(
+    tmp_path: Path, upstream_keys: tuple[Path, Path]
+) -> None:
+    async with mirroring(tmp_path, upstream_keys, hot=True, anonymous_read="mirror") as pair:
+        await pair.publish("pine", "1.0.0")
+        await pair.mara.publish(package("mine"))
+        for base in ("", "/repo"):
+            for _ in range(2):
+                assert (await pair.get(f"{base}/packages/pine")).status == 200
+                assert (await pair.get(f"{base}/tarballs/pine-1.0.0.tar")).status == 200
+                assert (await pair.get(f"{base}/packages/mine")).status == 404
+                assert (await pair.get(f"{base}/tarballs/mine-1.0.0.tar")).status == 404
+                assert (await pair.mara.get(f"{base}/packages/mine")).status == 200
+        assert (await pair.get("/repo/names")).status == 404
+        assert b"mine" not in (await pair.get("/names")).body
+        assert (await pair.mara.get("/repo/names")).status == 200
+        assert not pair.hub.faults
+
+
+async def test_nothing_of_the_mirror_is_read_without_credentials_where_nothing_is_open(
+    tmp_path: Path, upstream_keys: tuple[Path, Path]
+) -> None:
+    async with mirroring(tmp_path, upstream_keys, anonymous_read="false") as pair:
+        await pair.publish("pine", "1.0.0")
+        for path in ("/packages/pine", "/repo/packages/pine", "/tarballs/pine-1.0.0.tar", "/names"):
+            assert (await pair.mara.get(path)).status == 200
+            assert (await pair.get(path)).status == 404
+        assert (await pair.get("/api/packages/pine")).status == 401
+        assert (await pair.get("/docs/pine/")).status != 200
