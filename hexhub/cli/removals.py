@@ -1,4 +1,4 @@
-"""Commands that take packages and organizations away for good."""
+"""Commands that move packages, or take packages and organizations away for good."""
 
 from __future__ import annotations
 
@@ -21,15 +21,30 @@ def package_remove(
     options: Options, package_name: str, version: str | None, reason: str, as_json: bool
 ) -> None:
     """Remove a package, or one version of it. The name (or the version) stays reserved."""
-    repository, slash, name = package_name.partition("/")
-    if not slash:
-        raise click.BadParameter("write it as REPOSITORY/NAME, such as hexpm/acorn")
-    path = f"/repos/{segment(repository)}/packages/{segment(name)}"
+    path = _path(package_name)
     if version:
         path += f"/releases/{segment(version)}"
     value = options.ask("POST", f"{path}/remove", body={"reason": reason})
     what = f"version {version} of {package_name}" if version else package_name
     show(value, as_json, f"{what} is removed and stays reserved")
+
+
+@package.command("move")
+@click.argument("package_name", metavar="REPOSITORY/NAME")
+@click.argument("target", metavar="REPOSITORY")
+@as_json
+@click.pass_obj
+def package_move(options: Options, package_name: str, target: str, as_json: bool) -> None:
+    """Move a package to another repository: hexpm, or an organization's."""
+    value = options.ask("POST", f"{_path(package_name)}/move", body={"to": target})
+    show(value, as_json, f"{package_name} is now {value['repository']}/{value['name']}")
+
+
+def _path(package_name: str) -> str:
+    repository, slash, name = package_name.partition("/")
+    if not slash:
+        raise click.BadParameter("write it as REPOSITORY/NAME, such as hexpm/acorn")
+    return f"/repos/{segment(repository)}/packages/{segment(name)}"
 
 
 @org.command("delete")

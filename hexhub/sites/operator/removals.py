@@ -1,4 +1,4 @@
-"""Remove packages, releases and organizations for good."""
+"""Move packages; remove packages, releases and organizations for good."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 from aiohttp.web import StreamResponse
 
-from hexhub.domain import audit, removals
+from hexhub.domain import audit, moves, removals
 from hexhub.errors import Invalid
 from hexhub.http.call import Call
 from hexhub.http.routes import Routes
@@ -30,6 +30,20 @@ async def package(call: Call) -> StreamResponse:
         call.now,
     )
     return answer({"repository": repository, "name": name})
+
+
+@routes.post(f"{PACKAGE}/move", allow=OPERATOR)
+async def move(call: Call) -> StreamResponse:
+    """Move a package to another repository."""
+    moved = await call.hub.store.transact(
+        moves.move,
+        audit.OPERATOR,
+        call.path["repository"],
+        call.path["name"],
+        str(call.body.get("to")),
+        call.now,
+    )
+    return answer({"repository": moved.repository, "name": moved.name})
 
 
 @routes.post(f"{PACKAGE}/releases/{{version}}/remove", allow=OPERATOR)
