@@ -4,15 +4,16 @@ set -euo pipefail
 # shellcheck source=scripts/lib.sh
 . "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
 
-# Tests with real clients need rebar3, those of the pages chromium. Where one cannot be had they say
-# so themselves: skipped, or failed when CI=true.
+# Tests with real clients need rebar3, those of the pages chromium, those of a cluster behind one
+# address nginx and haproxy. Where one cannot be had they say so themselves: skipped, or failed when
+# CI=true.
 install_clients() {
   local missing=() client
-  for client in rebar3 chromium; do
+  for client in rebar3 chromium nginx haproxy; do
     command -v "$client" >/dev/null || missing+=("$client")
   done
   [ ${#missing[@]} = 0 ] && return
-  local needed="tests with real clients and a browser need ${missing[*]}"
+  local needed="tests with real clients, browsers and proxies need ${missing[*]}"
   if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
     say "$needed (Debian, Ubuntu: apt install ${missing[*]})"
     return

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end import members, nginx
+from tests.end_to_end import balancers, members
 from tests.end_to_end.members import MemberNode, Members, until
 from tests.end_to_end.node import Answer
 from tests.end_to_end.packages import rebar3_project, tarball
@@ -204,31 +204,32 @@ def test_joining_and_leaving_take_an_administrator(three: Members, mara: str) ->
     three.wait_until_healthy()
 
 
-def test_rebar3_publishes_and_fetches_through_nginx_while_nodes_die(
-    three: Members, mara: str, tmp_path: Path
+@pytest.mark.parametrize(("program", "rounds"), [("nginx", 3), ("haproxy", 1)])
+def test_rebar3_publishes_and_fetches_behind_one_address_while_nodes_die(
+    three: Members, mara: str, tmp_path: Path, program: str, rounds: int
 ) -> None:
-    _nodes_die_behind_nginx(three, mara, tmp_path, "short", rounds=3)
+    _nodes_die(three, mara, tmp_path, program, f"short_{program}", rounds=rounds)
 
 
 @pytest.mark.long
 def test_rebar3_publishes_and_fetches_through_nginx_for_five_minutes(
     three: Members, mara: str, tmp_path: Path
 ) -> None:
-    _nodes_die_behind_nginx(three, mara, tmp_path, "long", rounds=1000, seconds=300.0)
+    _nodes_die(three, mara, tmp_path, "nginx", "long", rounds=1000, seconds=300.0)
 
 
-def _nodes_die_behind_nginx(
+def _nodes_die(
     three: Members,
     key: str,
     folder: Path,
+    program: str,
     prefix: str,
     *,
     rounds: int,
     seconds: float = 60.0,
 ) -> None:
     """Nodes are killed and started in turn; whatever a client saw succeed is on every node after."""
-    nginx.require_nginx()
-    with nginx.in_front_of(three.nodes, folder / "nginx") as port:
+    with balancers.in_front_of(program, three.nodes, folder / program) as port:
         client = _Client(port, key, prefix)
         with client:
             end = time.monotonic() + seconds

@@ -13,7 +13,8 @@ from tests.scripts.checkout import Checkout
 def checkout(tmp_path: Path) -> Checkout:
     copy = Checkout(tmp_path)
     copy.put_on_path("python3.11")
-    copy.put_on_path("rebar3")
+    for client in ("rebar3", "chromium", "nginx", "haproxy"):
+        copy.put_on_path(client)
     return copy
 
 
@@ -46,4 +47,4 @@ def test_a_missing_client_that_cannot_be_installed_does_not_stop_the_tests(
     (checkout.bin / "rebar3").unlink()
     code, output, errors = checkout.run("test.sh")
     assert (code, output) == (0, "pytest ran:-m pytest\n")
-    assert "rebar3 is not installed" in errors
+    assert "need rebar3 (Debian, Ubuntu: apt install rebar3)" in errors
