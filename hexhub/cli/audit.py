@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from typing import TextIO
 
 import click
@@ -35,7 +34,7 @@ def export(options: Options, since: str | None) -> None:
 
 
 @audit.command("verify")
-@click.argument("file", type=click.File("r"), default=sys.stdin)
+@click.argument("file", type=click.File("r"), default="-")
 def verify(file: TextIO) -> None:
     """Check an export: that no record in it was changed and none is missing."""
     try:

@@ -124,6 +124,8 @@ def _problem(value: Any, status: int) -> str:
     if not isinstance(value, dict):
         return f"the node answered {status}"
     errors = value.get("errors")
+    if isinstance(errors, str):
+        return errors
     if isinstance(errors, dict):
         return "; ".join(f"{field}: {_flat(text)}" for field, text in errors.items())
     message = str(value.get("message"))

@@ -34,7 +34,7 @@ class Certificates:
         return context
 
     def _state(self) -> tuple[tuple[int, int, int] | None, ...]:
-        found = []
+        found: list[tuple[int, int, int] | None] = []
         for path in self._files:
             try:
                 state = path.stat()
