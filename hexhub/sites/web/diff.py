@@ -7,7 +7,6 @@ from typing import Any
 
 from aiohttp.web import StreamResponse
 
-from hexhub.domain import packages
 from hexhub.errors import NotFound
 from hexhub.http.call import Call
 from hexhub.http.routes import Routes
@@ -62,15 +61,14 @@ async def choose(call: Call) -> StreamResponse:
 
 async def _diff(call: Call, repository: str, name: str, wanted: str) -> StreamResponse:
     old, dots, new = wanted.partition("..")
-    with call.hub.store.view() as view:
-        package = reading.package(view, call, repository, name)
-        if not dots:
-            raise NotFound("Two versions, as in 1.0.0..1.1.0, are compared here.")
-        before, after = reading.release(view, package, old), reading.release(view, package, new)
-        versions = [each.version for each in packages.releases(view, package)]
+    shown = await reading.find(call, repository, name)
+    if not dots:
+        raise NotFound("Two versions, as in 1.0.0..1.1.0, are compared here.")
+    before, after = shown.release(old), shown.release(new)
+    versions = [each.version for each in shown.releases]
     packs = (
-        await call.hub.unpacked.get("package", before.outer_checksum),
-        await call.hub.unpacked.get("package", after.outer_checksum),
+        await reading.contents(call, shown, before),
+        await reading.contents(call, shown, after),
     )
     changed, more = await _changed(call, *packs)
     return pages.page(

@@ -37,10 +37,9 @@ def readme(pack: Pack) -> str | None:
 
 
 async def _pack(call: Call, repository: str, name: str, version: str) -> tuple[Release, Pack]:
-    with call.hub.store.view() as view:
-        package = reading.package(view, call, repository, name)
-        release = reading.release(view, package, version)
-    return release, await call.hub.unpacked.get("package", release.outer_checksum)
+    shown = await reading.find(call, repository, name)
+    release = shown.release(version)
+    return release, await reading.contents(call, shown, release)
 
 
 async def browse(call: Call, repository: str, name: str, version: str, path: str) -> StreamResponse:

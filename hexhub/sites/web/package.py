@@ -62,23 +62,21 @@ async def _release(call: Call, repository: str, name: str, rest: list[str]) -> S
 
 async def _show(call: Call, repository: str, name: str, version: str | None) -> StreamResponse:
     tab = str(call.query.get("show", "readme"))
+    shown = await reading.find(call, repository, name)
+    release = shown.release(version)
     with call.hub.store.view() as view:
-        package = reading.package(view, call, repository, name)
-        releases = packages.releases(view, package)
-        release = reading.release(view, package, version) if version else packages.latest(releases)
-        if release is None:
-            raise NotFound
-        values = _values(view, call, package, releases, release)
+        values = _values(view, call, shown.package, shown.releases, release)
         if tab == "audit":
-            if not values["may_manage"]:
+            if not (shown.ours and values["may_manage"]):
                 raise NotFound
-            values["records"] = audit.of_package(view, package, 1)
-    readme = await _readme(call, release) if tab not in TABS[1:] else None
+            values["records"] = audit.of_package(view, shown.package, 1)
+    readme = await _readme(call, shown, release) if tab not in TABS[1:] else None
     return pages.page(
         "package.html",
         tab=tab if tab in TABS else "readme",
         by_version=version is not None,
         readme=readme,
+        ours=shown.ours,
         **values,
     )
 
@@ -111,7 +109,8 @@ def _values(
         "owners": [
             (owner, _is_user(view, owner.username)) for owner in owners.all_of(view, package)
         ],
-        "may_manage": permissions.is_owner(view, call.actor, repository, name, "maintainer"),
+        "may_manage": view.get(Package, repository, name) is not None
+        and permissions.is_owner(view, call.actor, repository, name, "maintainer"),
         "role": organizations.role_of(view, repository, call.actor.name or "")
         if repository != PUBLIC
         else None,
@@ -182,10 +181,10 @@ def _links(package: Package) -> Iterator[tuple[str, str | None]]:
         yield label, address if safe else None
 
 
-async def _readme(call: Call, release: Release) -> Markup | None:
+async def _readme(call: Call, shown: reading.Shown, release: Release) -> Markup | None:
     """The README of a release as HTML; None when it has none."""
     try:
-        pack = await call.hub.unpacked.get("package", release.outer_checksum)
+        pack = await reading.contents(call, shown, release)
     except (HubError, TimeoutError):
         return None
     path = files.readme(pack)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hexhub.domain import packages
@@ -9,7 +10,9 @@ from hexhub.errors import NotFound
 from hexhub.formats.version import Version
 from hexhub.http.call import Call
 from hexhub.schema import PUBLIC, Package, Release
+from hexhub.sites.web import upstream
 from hexhub.sites.web.spoken import segment
+from hexhub.unpacked import Pack
 
 if TYPE_CHECKING:
     from cluster import View
@@ -29,12 +32,44 @@ def package(view: View, call: Call, repository: str, name: str) -> Package:
     return packages.find(view, call.actor, repository, name)
 
 
-def release(view: View, found: Package, version: str) -> Release:
-    """A release of a package. Raises NotFound."""
-    given = view.get(Release, found.repository, found.name, version)
-    if given is None:
-        raise NotFound(f"{found.name} has no version {version[:60]}.")
-    return given
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A package on a page, with its releases, newest first; `ours`, or the upstream's."""
+
+    package: Package
+    releases: list[Release]
+    ours: bool
+
+    def release(self, version: str | None) -> Release:
+        """The release of a version; without one, the one that stands for the package."""
+        if version is None:
+            found = packages.latest(self.releases)
+        else:
+            found = next((each for each in self.releases if each.version == version), None)
+        if found is None:
+            raise NotFound(f"{self.package.name} has no version {(version or '')[:60]}.")
+        return found
+
+
+async def find(call: Call, repository: str, name: str) -> Shown:
+    """A package that this reader may see, here or at the upstream. Raises NotFound."""
+    try:
+        with call.hub.store.view() as view:
+            found = package(view, call, repository, name)
+            return Shown(found, packages.releases(view, found), ours=True)
+    except NotFound:
+        closed = call.hub.anonymous_read == "false" and call.actor.anonymous
+        if repository != PUBLIC or closed:
+            raise
+    return Shown(*await upstream.find(call, name), ours=False)
+
+
+async def contents(call: Call, shown: Shown, release: Release) -> Pack:
+    """The files of a release. Raises NotFound."""
+    checksum = release.outer_checksum
+    if not shown.ours:
+        checksum = await upstream.contents(call, release)
+    return await call.hub.unpacked.get("package", checksum)
 
 
 def is_version(text: str) -> bool:
