@@ -283,7 +283,11 @@ class PackageMeta(Value, kw_only=True):
     extra: dict[str, Any] = msgspec.field(default_factory=dict)
 
 
-@schema.table("packages", key=("repository", "name"), indexes={"name": ("name",)})
+@schema.table(
+    "packages",
+    key=("repository", "name"),
+    indexes={"name": ("name",), "clash": ("clashing",)},
+)
 class Package(Record, kw_only=True):
     """`clash` is what is known of the name at the upstream: `none`, `unchecked`, `exists`."""
 
@@ -293,6 +297,11 @@ class Package(Record, kw_only=True):
     meta: PackageMeta = msgspec.field(default_factory=PackageMeta)
     created_at: datetime
     updated_at: datetime
+
+    @property
+    def clashing(self) -> str | None:
+        """The clash, for an index of those few that have one."""
+        return None if self.clash == "none" else self.clash
 
 
 class Requirement(Value, kw_only=True):
@@ -522,6 +531,8 @@ class Removed(Record, kw_only=True):
     package: str
     version: str = ""
     reason: str = ""
+    objects: tuple[bytes, ...] = ()
+    """Checksums of what has to be erased on every node."""
     removed_at: datetime
 
 

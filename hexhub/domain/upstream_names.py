@@ -7,7 +7,7 @@ would tell it, and the answer could be an attacker's package.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from datetime import datetime
 from fnmatch import fnmatchcase, translate
 
@@ -31,10 +31,9 @@ def withheld(view: View, name: str) -> bool:
     return reserved(view, lower) or next(view.find(Package, "name", lower), None) is not None
 
 
-def withheld_among(view: View, names: Iterable[str]) -> set[str]:
-    """Those of many names of the upstream that are ours or reserved."""
+def withheld_among(view: View, names: Iterable[str], ours: Set[str]) -> set[str]:
+    """Those of many names of the upstream that are ours, by all names that are, or reserved."""
     wins = preferred(view)
-    ours = {package.name for package in view.scan(Package)}
     patterns = [translate(row.pattern) for row in view.scan(ReservedName)]
     matches = re.compile("|".join(patterns)).match if patterns else lambda name: None
     return {
@@ -62,16 +61,15 @@ def check_new(view: View, repository: str, name: str, clash: str) -> None:
 
 def unchecked(view: View) -> list[Package]:
     """Packages that were published while nobody could say whether the upstream has the name."""
-    return [package for package in view.scan(Package) if package.clash == "unchecked"]
+    return list(view.find(Package, "clash", "unchecked"))
 
 
 def clashes(view: View) -> list[Package]:
     """Packages whose name turned out to exist at the upstream, not allowed since."""
     return [
         package
-        for package in view.scan(Package)
-        if package.clash != "none"
-        and view.get(AllowedName, package.name, package.repository) is None
+        for package in view.find(Package, "clash")
+        if view.get(AllowedName, package.name, package.repository) is None
     ]
 
 

@@ -108,7 +108,7 @@ class Shelf:
     async def _merge(self, path: str, entries: dict[str, bytes]) -> SignedResource:
         ours = self._own.entries(PUBLIC, path)
         with self._store.view() as view:
-            hidden = upstream_names.withheld_among(view, entries)
+            hidden = upstream_names.withheld_among(view, entries, self._mirror.own_names)
         yields = self._mirror.preferred
         rules = self._mirror.rules
         kept = {name: entry for name, entry in ours.items() if name not in yields}

@@ -10,7 +10,7 @@ import asyncio
 import random
 import re
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Set
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, TypeVar
@@ -47,6 +47,7 @@ INSTALL_SIZE_MAX = 64 * 1024 * 1024
 OFF_LOOP_SIZE = 16 * 1024
 """Bodies above this many bytes are inflated and read on a thread."""
 UPKEEP_EVERY_S = 60.0
+ROWS_AT_ONCE = 200
 SEARCHES_MAX = 200
 SEARCH_FRESH = timedelta(seconds=60)
 DECODED_MAX = 2000
@@ -86,6 +87,7 @@ class Mirror:
         self._lists: dict[str, tuple[bytes, dict[str, bytes]]] = {}
         self._searches: dict[str, tuple[datetime, list[dict[str, object]]]] = {}
         self._rules: RuleSet | None = None
+        self._own_names: set[str] | None = None
         self._preferred: tuple[int, frozenset[str]] | None = None
         self.rules_changes = 0
         self.names_changes = 0
@@ -137,6 +139,26 @@ class Mirror:
             self.rules_changes += 1
         if not records.isdisjoint(NAMES):
             self.names_changes += 1
+            self._follow_names(change)
+
+    def _follow_names(self, change: Change) -> None:
+        if change.keys is None:
+            self._own_names = None
+        if self._own_names is None or change.keys is None:
+            return
+        with self._store.view() as view:
+            for record, key in change.keys:
+                if record is Package:
+                    there = next(view.find(Package, "name", key[1]), None) is not None
+                    (self._own_names.add if there else self._own_names.discard)(key[1])
+
+    @property
+    def own_names(self) -> Set[str]:
+        """Every name that is published here, in any repository."""
+        if self._own_names is None:
+            with self._store.view() as view:
+                self._own_names = {package.name for package in view.scan(Package)}
+        return self._own_names
 
     # What may be asked, and what may pass
 
@@ -253,7 +275,7 @@ class Mirror:
             self._searches[query] = known
         names = [str(package.get("name")) for package in known[1]]
         with self._store.view() as view:
-            hidden = upstream_names.withheld_among(view, names)
+            hidden = upstream_names.withheld_among(view, names, self.own_names)
         return [each for each in known[1] if str(each.get("name")) not in hidden]
 
     async def _search(self, query: str) -> list[dict[str, object]]:
@@ -335,23 +357,23 @@ class Mirror:
         except (TimeoutError, HubError):
             return frozenset()
         with self._store.view() as view:
-            hidden = upstream_names.withheld_among(view, names)
+            hidden = upstream_names.withheld_among(view, names, self.own_names)
         return frozenset(name for name in names if name not in entries or name in hidden)
 
     async def check_names(self) -> None:
         """Compare every name of ours with the upstream's, and tell of new clashes."""
-        with self._store.view() as view:
-            mine = [package for package in view.scan(Package) if package.clash != "exists"]
-        if not mine:
+        if not self.own_names:
             return
         try:
             _, entries = await self.entries("names")
         except HubError:
             return
+        with self._store.view() as view:
+            mine = upstream_names.unchecked(view)
+            for name in entries.keys() & self.own_names:
+                mine += [each for each in view.find(Package, "name", name) if each.clash == "none"]
         for package in mine:
             clash = "exists" if package.name in entries else "none"
-            if clash == package.clash:
-                continue
             await self._store.transact(upstream_names.note, package.repository, package.name, clash)
             if clash == "exists":
                 structlog.get_logger().warning(
@@ -478,9 +500,13 @@ class Mirror:
 
     # Upkeep
 
-    def over_quota(self, quota: int) -> list[Kept]:
+    async def over_quota(self, quota: int) -> list[Kept]:
         """The copies to evict so that the rest fit, the longest unused first."""
-        copies = [(row, self.copies.last_used(row)) for row in self.copies.all()]
+        copies = []
+        for number, row in enumerate(self.copies.all()):
+            copies.append((row, self.copies.last_used(row)))
+            if number % ROWS_AT_ONCE == 0:
+                await asyncio.sleep(0)  # others have a turn
         return kept.to_evict(copies, quota)
 
     def evict(self, rows: Iterable[Kept]) -> None:
@@ -497,7 +523,7 @@ class Mirror:
             except ClusterError as error:
                 structlog.get_logger().warning("names are not noted", error=str(error))
             if self.quota:
-                self.evict(self.over_quota(self.quota))
+                self.evict(await self.over_quota(self.quota))
 
     async def close(self) -> None:
         await self.mirrored.close()

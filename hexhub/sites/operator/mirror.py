@@ -204,7 +204,7 @@ async def evict(call: Call) -> StreamResponse:
         if not rows:
             raise NotFound(f"nothing of {package} is kept")
     elif isinstance(quota, int) and quota >= 0:
-        rows = mirror.over_quota(quota)
+        rows = await mirror.over_quota(quota)
     else:
         raise Invalid({"path": "say what: a path, a package, or a quota"})
     value = [_row(mirror, row) for row in rows]
