@@ -69,6 +69,8 @@ SWEEP_EVERY_S = 3600.0
 SWEEP_GRACE_S = 24 * 3600.0
 FORMED_EVERY_S = 0.2
 LAST_FLUSH_S = 3.0
+HAND_OVER_S = 3.0
+GOODBYE_S = 0.5
 FIRST_RUN_GOOD_FOR = timedelta(hours=24)
 UNPACKING_THREADS = 2
 
@@ -127,7 +129,8 @@ async def open_hub(
         stack.push_async_callback(storage.close)
         unpacking = ThreadPoolExecutor(UNPACKING_THREADS, "unpacking")
         stack.callback(unpacking.shutdown)
-        unpacked = Unpacked(storage, config.data_dir / "unpacked", unpacking)
+        small_blobs = SmallBlobs()
+        unpacked = Unpacked(storage, small_blobs, config.data_dir / "unpacked", unpacking)
         stack.callback(unpacked.close)
         docs_search = DocsSearch(store, unpacked, config.data_dir / "search" / "docs.sqlite3")
         stack.push_async_callback(docs_search.close)
@@ -135,7 +138,6 @@ async def open_hub(
         stack.push_async_callback(_end, indexing)
         rendering = Rendering()
         stack.push_async_callback(rendering.close)
-        small_blobs = SmallBlobs()
         mirror = open_mirror(config, store, storage, small_blobs, spool, now)
         if mirror is not None:
             stack.push_async_callback(mirror.close)
@@ -418,6 +420,9 @@ async def _live(face: Face, stop: asyncio.Event) -> None:
         log.info("listening", node=config.node_name, url=config.url, version=__version__)
         await _until_told_to_stop(face, hub, stop)
         log.info("stopping" if stop.is_set() else "opening again", node=config.node_name)
+        await _hand_over(hub.node)
+        if stop.is_set():
+            face.sock.close()  # new connections are refused from here on, and tried elsewhere
 
 
 @asynccontextmanager
@@ -436,12 +441,21 @@ async def _listening(face: Face, public: Server, operator: Server) -> AsyncItera
                 context = face.certificates.context if face.certificates else None
                 site = SockSite(runner, face.sock.dup(), backlog=BACKLOG, ssl_context=context)
                 await site.start()
+                stack.push_async_callback(_see_off, server, site)
                 continue
             with control_socket.short_path(data_dir, fresh=True) as path:
                 await UnixSite(runner, path).start()
                 os.chmod(path, 0o600)
             stack.callback(control_socket.remove, data_dir)
         yield
+
+
+async def _see_off(server: Server, site: SockSite) -> None:
+    """Take no more connections, and let those that are kept open end with an answer."""
+    await site.stop()
+    if isinstance(server, HttpServer) and server.connections:
+        server.say_goodbye()
+        await asyncio.sleep(GOODBYE_S)
 
 
 class Stopped(Exception):
@@ -463,6 +477,15 @@ async def _wait_for_tables(face: Face, stop: asyncio.Event, node: Node) -> None:
         for task in (formed, stopped):
             task.cancel()
         await asyncio.gather(formed, stopped, return_exceptions=True)
+
+
+async def _hand_over(node: Node) -> None:
+    """Let another member lead before this one goes: no write then waits for an election."""
+    if node.status().role != "leader" or len(node.members()) == 1:
+        return
+    with suppress(ClusterError, TimeoutError):
+        async with asyncio.timeout(HAND_OVER_S):
+            await node.transfer()
 
 
 async def _last_flush(hub: Hub) -> None:

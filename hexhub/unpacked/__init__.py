@@ -17,6 +17,7 @@ from typing import Literal, TypeAlias
 
 from hexhub.errors import Malformed, NotFound
 from hexhub.storage import Storage
+from hexhub.storage.memory import SmallBlobs
 from hexhub.unpacked import archives
 from hexhub.unpacked.pack import Entry, Pack
 
@@ -36,12 +37,14 @@ class Unpacked:
     def __init__(
         self,
         storage: Storage,
+        small: SmallBlobs,
         folder: Path,
         threads: ThreadPoolExecutor,
         *,
         size_max: int = SIZE_MAX,
     ) -> None:
         self._storage = storage
+        self._small = small
         self._folder = folder
         self._threads = threads
         self._size_max = size_max
@@ -79,7 +82,10 @@ class Unpacked:
         except (OSError, Malformed):
             pass
         try:
-            archive = await (await self._storage.open(checksum)).read()
+            # A small file of the upstream is in memory before it is on the disk.
+            archive = self._small.get(checksum)
+            if archive is None:
+                archive = await (await self._storage.open(checksum)).read()
             return await loop.run_in_executor(self._threads, self._unpack, kind, archive, path)
         except Malformed as error:
             raise NotFound(f"This archive cannot be read: {error}") from error
