@@ -132,6 +132,10 @@ class _Core(SyncObj):  # type: ignore[misc]
     ) -> list[Entry]:
         return [] if start is None else self._raft.journal.run(start, count, maxSizeBytes)
 
+    def _SyncObj__sendAppendEntries(self) -> None:
+        if not self._raft.announced():
+            SyncObj._SyncObj__sendAppendEntries(self)
+
     def _SyncObj__changeCluster(self, request: tuple[str, str]) -> bool:
         """One change at a time: PySyncObj's own check never fires (C9)."""
         alone = not self._raft.changing
@@ -182,6 +186,7 @@ class Raft:
         self._shown: int | None = None
         self._quorum = False
         self._lease_until = -1.0
+        self._told: tuple[int, int] | None = None
         self.member = journal.identity.member
         members = journal.members_at(journal.last_index)
         self.standing = self.member in members
@@ -408,9 +413,17 @@ class Raft:
             self.standing = (kind == configuration.ADD) != reverse
         self._members_changed(None)
 
+    def announced(self) -> bool:
+        """Whether the others were just told of this commit, and there is nothing else to tell."""
+        told, self._told = self._told, None
+        return told == (self.commit, self.journal.last_index)
+
     def apply(self, index: int, entry: bytes) -> Applied | None:
         """Apply one committed entry."""
         self.journal.sync()  # nothing is applied that could be lost
+        if self.leading and self.others and index == self.applied + 1 and self._told is None:
+            self._core._SyncObj__sendAppendEntries()  # so that all apply at the same time
+            self._told = self.commit, self.journal.last_index
         term = self.journal.term_at(index)
         if term is None:
             raise Damaged(f"entry {index} is committed but not in the journal")
