@@ -57,6 +57,8 @@ class Dispatcher:
         log: Log,
         hot: HotAnswers | None = None,
     ) -> None:
+        self.closing = False
+        """Whether each answer is the last one on its connection."""
         self._hub = hub
         self._hot = hot
         self._router = router
@@ -122,6 +124,8 @@ class Dispatcher:
         self, call: Call, response: StreamResponse, began: float, request_id: str
     ) -> StreamResponse:
         if not response.prepared:
+            if self.closing:
+                response.force_close()
             response.headers["X-Request-Id"] = request_id
             response.headers.update(call.headers)
             if call.message:

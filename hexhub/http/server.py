@@ -83,6 +83,7 @@ class HotPath:
     """Sends kept answers on connections; counts and logs them as the ordinary way does."""
 
     def __init__(self, answers: HotAnswers, log: Log, docs_host: str | None = None) -> None:
+        self.closing = False
         self._answers = answers
         self._docs_host = docs_host
         self._recognised: dict[bytes, Asked] = {}
@@ -91,6 +92,8 @@ class HotPath:
 
     def answer(self, connection: Connection, data: bytes) -> bool:
         """Answer a request that is recognised and known; whether it was."""
+        if self.closing:
+            return False
         began = time.monotonic()
         asked = self._recognised.get(data) or self._recognise(data)
         if asked is None:
@@ -140,6 +143,7 @@ class HttpServer(Server):
 
     def __init__(self, dispatcher: Dispatcher, hot: HotPath | None = None) -> None:
         self._hot = hot
+        self._dispatcher = dispatcher
         super().__init__(
             dispatcher,
             auto_decompress=False,
@@ -147,6 +151,15 @@ class HttpServer(Server):
             access_log=None,
             logger=QUIET,
         )
+
+    def say_goodbye(self) -> None:
+        """Let every answer from here on be the last on its connection.
+
+        Whoever keeps one open, as load balancers do, then does not send a request into its end.
+        """
+        self._dispatcher.closing = True
+        if self._hot is not None:
+            self._hot.closing = True
 
     def __call__(self) -> RequestHandler:
         return Connection(self, self._hot, loop=self._loop, **self._kwargs)

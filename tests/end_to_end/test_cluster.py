@@ -211,6 +211,23 @@ def test_rebar3_publishes_and_fetches_behind_one_address_while_nodes_die(
     _nodes_die(three, mara, tmp_path, program, f"short_{program}", rounds=rounds)
 
 
+def test_a_rolling_restart_fails_no_request(three: Members, mara: str, tmp_path: Path) -> None:
+    plan = json.loads(three.nodes[0].command("cluster", "restart-plan", "--json"))
+    names = [step["member"] for step in plan["plan"]]
+    assert sorted(names) == ["hub1", "hub2", "hub3"]
+    by_name = {node.name: node for node in three}
+    with balancers.in_front_of("nginx", three.nodes, tmp_path / "nginx") as port:
+        client = _Client(port, mara, "rolling")
+        with client:
+            for name in names:
+                client.wait_for_more(client.published)
+                assert by_name[name].stop() == 0
+                client.wait_for_more(client.published)
+                by_name[name].start()
+                three.wait_until_healthy()
+        assert (client.failed_writes, client.failed_reads) == ([], [])
+
+
 @pytest.mark.long
 def test_rebar3_publishes_and_fetches_through_nginx_for_five_minutes(
     three: Members, mara: str, tmp_path: Path
@@ -266,6 +283,7 @@ class _Client:
         self._prefix = prefix
         self.seen: dict[str, bytes] = {}
         self.failed_reads: list[str] = []
+        self.failed_writes: list[str] = []
         self._ended = threading.Event()
         self._writer = threading.Thread(target=self._publish)
         self._reader = threading.Thread(target=self._read)
@@ -298,6 +316,7 @@ class _Client:
                 if status in (201, 422):
                     self.seen[name] = hashlib.sha256(content).digest()
                     break
+                self.failed_writes.append(f"{name}: {status}")
                 self._ended.wait(0.1)
 
     def _read(self) -> None:
