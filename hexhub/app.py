@@ -28,6 +28,7 @@ from hexhub.config import Config, check_listening
 from hexhub.counters import Counters
 from hexhub.domain import objects, settings, users
 from hexhub.domain.audit import OPERATOR
+from hexhub.eraser import Eraser
 from hexhub.errors import Invalid, NotFound, Refused, Unavailable
 from hexhub.formats import sealed, signing_key
 from hexhub.formats.access_token import TokenKey
@@ -552,6 +553,7 @@ async def _until_told_to_stop(face: Face, hub: Hub, stop: asyncio.Event) -> None
     work = [
         loop.create_task(hub.counters.run()),
         loop.create_task(sealer.run(hub.node)),
+        loop.create_task(Eraser(hub.store, hub.storage).run()),
         loop.create_task(expiry.run(hub.node, hub.now)),
         loop.create_task(hub.sender.run()),
         loop.create_task(_sweep(hub, log)),

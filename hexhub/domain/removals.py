@@ -1,7 +1,7 @@
 """What an administrator takes away for good: releases, packages, organizations.
 
-A removed name stays reserved, and so does a removed version. Their objects are pointed to by
-nothing from then on: no address gives them out, and every node sweeps them.
+A removed name stays reserved, and so does a removed version. What is removed names the objects
+that every node erases (hexhub/eraser.py).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from cluster import Transaction, View
-from hexhub.domain import audit, audited, mails, organizations, releases, rules
+from hexhub.domain import audit, audited, mails, objects, organizations, releases, rules
 from hexhub.domain.audit import Origin
 from hexhub.errors import Invalid, NotFound
 from hexhub.schema import (
@@ -48,7 +48,7 @@ def remove_release(
         remove_package(tx, origin, repository, name, reason, now)
         return
     _delete_release(tx, release)
-    tx.put(_removed(repository, name, release.version, said, now))
+    tx.put(_removed(repository, name, release.version, said, now, objects.of(release)))
     params = audited.release(package, release) | {"reason": said}
     audit.record(tx, origin, "release.remove", params, now, package=package)
     _tell(tx, package, release.version, said, now)
@@ -60,12 +60,14 @@ def remove_package(
     """Take a package away with everything of it. Raises NotFound, Invalid."""
     package, said = _package(tx, repository, name), _reason(reason)
     _tell(tx, package, "", said, now)
+    held: list[bytes] = []
     for release in list(tx.scan(Release, repository, name)):
+        held += objects.of(release)
         _delete_release(tx, release)
     for owner in list(tx.scan(Owner, repository, name)):
         tx.delete(owner)
     tx.delete(package)
-    tx.put(_removed(repository, name, "", said, now))
+    tx.put(_removed(repository, name, "", said, now, tuple(held)))
     params = {"package": audited.package(package), "reason": said}
     audit.record(tx, origin, "package.remove", params, now, package=package)
 
@@ -85,9 +87,16 @@ def _reason(reason: object) -> str:
     return str(reason)
 
 
-def _removed(repository: str, name: str, version: str, reason: str, now: datetime) -> Removed:
+def _removed(
+    repository: str, name: str, version: str, reason: str, now: datetime, held: tuple[bytes, ...]
+) -> Removed:
     return Removed(
-        repository=repository, package=name, version=version, reason=reason, removed_at=now
+        repository=repository,
+        package=name,
+        version=version,
+        reason=reason,
+        objects=held,
+        removed_at=now,
     )
 
 

@@ -83,4 +83,11 @@ class Storage(Protocol):
         """Whether a put could succeed now, as far as a cheap look tells; bounded by seconds."""
         ...
 
+    async def erase(self, checksum: bytes) -> None:
+        """Delete this object here, and in the bucket where there is one; no error when it is gone.
+
+        Only for what the tables no longer point to, for good.
+        """
+        ...
+
     async def close(self) -> None: ...

@@ -116,6 +116,10 @@ class HybridStorage:
     async def sweep(self, keep: Iterable[bytes], *, older_than_s: float, applied: int = 0) -> int:
         return await self.bucket.sweep(keep, older_than_s=older_than_s, applied=applied)
 
+    async def erase(self, checksum: bytes) -> None:
+        await self.bucket.erase(checksum)
+        await self._local.erase(checksum)
+
     def names(self) -> AsyncIterator[tuple[bytes, int, datetime]]:
         """As of the bucket."""
         return self.bucket.names()

@@ -202,6 +202,9 @@ class LocalStorage:
                 found.append((bytes.fromhex(path.name), state.st_size, moment))
         return found
 
+    async def erase(self, checksum: bytes) -> None:
+        await self.drop(checksum)
+
     async def drop(self, checksum: bytes) -> None:
         """Delete an object that can be had again; a file that is being read stays readable."""
         await self._run(self._drop, checksum)

@@ -225,6 +225,10 @@ class PeerStorage:
             return 0
         return await self._local.sweep(keep, older_than_s=older_than_s)
 
+    async def erase(self, checksum: bytes) -> None:
+        """Of this member: each one erases what it holds."""
+        await self._local.erase(checksum)
+
     async def writable(self) -> bool:
         return await self._local.writable()
 

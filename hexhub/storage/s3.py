@@ -336,13 +336,12 @@ class S3Storage:
         ]
         for start in range(0, len(stale), DELETE_AT_ONCE):
             for checksum in stale[start : start + DELETE_AT_ONCE]:
-                await self._do(
-                    lambda checksum=checksum: self._client.delete_object(  # type: ignore[misc]
-                        **self._named(self._key(checksum))
-                    )
-                )
-                self._damaged.discard(checksum)
+                await self.erase(checksum)
         return len(stale)
+
+    async def erase(self, checksum: bytes) -> None:
+        await self._do(lambda: self._client.delete_object(**self._named(self._key(checksum))))
+        self._damaged.discard(checksum)
 
     async def writable(self) -> bool:
         """What the last request told; after one that failed, and now and then, a cheap one more."""
