@@ -55,7 +55,7 @@ def nginx(options: Options, given: tuple[str, ...]) -> None:
     """A server block; include it from the http block."""
     config = options.config
     servers = "\n".join(
-        f"    server {each} max_fails=3 fail_timeout=2s;" for each in addresses(config, given)
+        f"    server {each} max_fails=0;" for each in addresses(config, given)
     )
     name = _host(config)
     text = _filled(
