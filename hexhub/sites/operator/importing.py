@@ -1,0 +1,147 @@
+"""Take in releases that were published elsewhere, byte for byte, on behalf of an account here."""
+
+from __future__ import annotations
+
+import asyncio
+
+from aiohttp.web import StreamResponse
+
+from hexhub.domain import candidates, docs, owners, releases
+from hexhub.domain.actors import Actor
+from hexhub.domain.audit import Origin
+from hexhub.errors import BadRequest, Invalid, Malformed, NotFound
+from hexhub.formats import docs_archive, tarball
+from hexhub.http import bodies
+from hexhub.http.call import Call
+from hexhub.http.routes import Routes
+from hexhub.schema import PUBLIC, Organization, Owner, Package, Release, User
+from hexhub.sites.operator.pipeline import OPERATOR, answer, control
+
+routes = Routes(control)
+
+
+def _repository(call: Call) -> str:
+    name = call.query.get("repository", PUBLIC)
+    with call.hub.store.view() as view:
+        if name != PUBLIC and view.get(Organization, name) is None:
+            raise NotFound(f"there is no organization {name}")
+    return name
+
+
+def _origin(call: Call, name: str) -> Origin:
+    with call.hub.store.view() as view:
+        user = view.get(User, name)
+    if user is None:
+        raise NotFound(f"there is no user {name}")
+    return Origin(Actor(user=user), "", "hexhub import")
+
+
+def _publisher(call: Call, repository: str, package: str) -> Origin:
+    """Who publishes: an owner of the package where there is one, else who was named."""
+    with call.hub.store.view() as view:
+        for owner in view.scan(Owner, repository, package):
+            if owner.level == owners.FULL and view.get(User, owner.username) is not None:
+                return _origin(call, owner.username)
+    return _origin(call, call.query.get("user", ""))
+
+
+@routes.post("/import/release", allow=OPERATOR)
+async def release(call: Call) -> StreamResponse:
+    """A tarball; `outer` is the checksum that its registry names. `state`: imported or there."""
+    hub, repository = call.hub, _repository(call)
+    async with bodies.upload(call) as spooled:
+        if call.query.get("outer") not in (None, spooled.checksum.hex()):
+            raise Invalid({"tar": "does not have the checksum that its registry names"})
+        body = await asyncio.to_thread(spooled.path.read_bytes)
+        try:
+            read = await asyncio.to_thread(tarball.read, body)
+        except Malformed as error:
+            raise Invalid({"tar": str(error)}) from None
+        name = str(read.metadata.get("name"))
+        with hub.store.view() as view:
+            new = view.get(Package, repository, name) is None
+        candidate = candidates.check(read, repository, new=new)
+        value = {"package": candidate.name, "version": candidate.version}
+        with hub.store.view() as view:
+            found = view.get(Release, repository, candidate.name, candidate.version)
+        if found is not None:
+            if found.outer_checksum != spooled.checksum:
+                raise Invalid({"version": "is here with other bytes"})
+            return answer(value | {"state": "there"})
+        if call.query.get("dry_run") == "true":
+            return answer(value | {"state": "would be imported"})
+        origin = _publisher(call, repository, candidate.name)
+        # What it needs may come later, or never: it was good where it was published.
+        arguments = (origin, repository, candidate, False, "off", call.now)
+        with hub.store.view() as view:
+            releases.check_publish(view, *arguments)
+        await hub.storage.put(spooled)
+        await hub.store.transact(releases.publish, *arguments)
+    return answer(value | {"state": "imported"})
+
+
+@routes.post("/import/docs", allow=OPERATOR)
+async def documentation(call: Call) -> StreamResponse:
+    """The docs archive of `package` and `version`."""
+    hub, repository = call.hub, _repository(call)
+    package, version = call.query.get("package", ""), call.query.get("version", "")
+    async with bodies.upload(call) as spooled:
+        body = await asyncio.to_thread(spooled.path.read_bytes)
+        try:
+            await asyncio.to_thread(docs_archive.check, body)
+        except Malformed as error:
+            raise Invalid({"tar": str(error)}) from None
+        with hub.store.view() as view:
+            found = view.get(Release, repository, package, version)
+        if found is not None and found.docs_checksum == spooled.checksum:
+            return answer({"state": "there"})
+        if call.query.get("dry_run") == "true":
+            return answer({"state": "would be imported"})
+        if found is None:
+            raise NotFound(f"there is no release {package} {version}")
+        await hub.storage.put(spooled)
+        origin = _publisher(call, repository, package)
+        await hub.store.transact(
+            docs.publish, origin, repository, package, version, spooled.checksum, call.now
+        )
+    return answer({"state": "imported"})
+
+
+@routes.post("/import/owner", allow=OPERATOR)
+async def owner(call: Call) -> StreamResponse:
+    """Make `username` an owner of `package`, if it is not one."""
+    body, repository = call.body, _repository(call)
+    package, username = body.get("package"), body.get("username")
+    if not isinstance(package, str) or not isinstance(username, str):
+        raise BadRequest("package and username are texts")
+    with call.hub.store.view() as view:
+        if view.get(Owner, repository, package, username) is not None:
+            return answer({"state": "there"})
+    await call.hub.store.transact(
+        owners.put,
+        _publisher(call, repository, package),
+        repository,
+        package,
+        username,
+        body.get("level"),
+        transfer=False,
+        now=call.now,
+    )
+    return answer({"state": "imported"})
+
+
+@routes.post("/import/retirement", allow=OPERATOR)
+async def retirement(call: Call) -> StreamResponse:
+    """Retire `package` `version` for `reason`, with `message`."""
+    body, repository = call.body, _repository(call)
+    package = str(body.get("package"))
+    await call.hub.store.transact(
+        releases.retire,
+        _publisher(call, repository, package),
+        repository,
+        package,
+        str(body.get("version")),
+        releases.retirement(body.get("reason"), body.get("message")),
+        call.now,
+    )
+    return answer({"state": "imported"})
