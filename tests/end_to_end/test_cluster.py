@@ -189,6 +189,11 @@ def test_only_insiders_see_versions_addresses_and_disks(three: Members, mara: st
     assert members.SECRET not in json.dumps(told)
 
 
+def test_a_snapshot_is_taken_by_the_operators_word(three: Members) -> None:
+    value = json.loads(three.nodes[0].command("cluster", "snapshot", "--json"))
+    assert (Path(value["folder"]) / "META").is_file()
+
+
 def test_the_leader_can_be_moved(three: Members) -> None:
     before = three.leader
     to = three.others(before)[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -82,6 +83,22 @@ def test_one_node_with_data_becomes_three_and_they_come_and_go(lone: Members) ->
     second.command("cluster", "join", _address(third))
     _healthy(3, *lone)
     assert _serves(second)
+
+
+def test_fresh_nodes_on_one_machine_meet_without_any_list(tmp_path: Path) -> None:
+    # A secret of its own: nodes of other tests run from this checkout too.
+    nodes = members.start(
+        tmp_path,
+        3,
+        together=False,
+        CLUSTERING_ENABLED="true",
+        SECRET_KEY_BASE=secrets.token_hex(32),
+    )
+    try:
+        nodes.wait_until_healthy()
+        assert len({node.state()["cluster"] for node in nodes}) == 1
+    finally:
+        nodes.stop()
 
 
 def test_a_member_that_was_removed_while_away_knows_that_it_is_out(lone: Members) -> None:
