@@ -40,6 +40,7 @@ from hexhub.http.server import BACKLOG, HotPath, HttpServer, bind
 from hexhub.http.tls import Certificates
 from hexhub.http.waiting import Waiting
 from hexhub.hub import Hub, client_lines, utc_now
+from hexhub.limit_exchange import LimitExchange
 from hexhub.limits import Limits
 from hexhub.mail import Sender
 from hexhub.meeting import Meeting, advertised, bound
@@ -520,7 +521,8 @@ def public_face(
         return HttpServer(Dispatcher(hub, routes, metrics, log))
     answers = HotAnswers(hub.topics)
     return HttpServer(
-        Dispatcher(hub, routes, metrics, log, answers), HotPath(answers, log, config.docs_host)
+        Dispatcher(hub, routes, metrics, log, answers),
+        HotPath(answers, log, config.docs_host, blocked=hub.limits.blocked),
     )
 
 
@@ -558,6 +560,11 @@ async def _until_told_to_stop(face: Face, hub: Hub, stop: asyncio.Event) -> None
         loop.create_task(hub.sender.run()),
         loop.create_task(_sweep(hub, log)),
     ]
+    if hub.node.clustered:
+        exchange = LimitExchange(
+            hub.node.streams, face.config.node_name, hub.node.members, hub.limits
+        )
+        work.append(loop.create_task(exchange.run()))
     if (schedule := _schedule(face.config)) is not None:
         face.metrics.node.backups = schedule
         source = operator_face.backup.source(hub)

@@ -1,6 +1,7 @@
 """How many requests a minute: fixed windows on the wall clock, for each user, organization, address.
 
-Counted per node and not replicated: a request must not cost a write (http-api.md §1.12).
+Counted per node and not replicated: a request must not cost a write (http-api.md §1.12). What other
+members counted a second ago is added (limit_exchange.py).
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from ipaddress import ip_network
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from cluster import Change
 from hexhub.domain import networks
@@ -24,8 +27,16 @@ if TYPE_CHECKING:
 WINDOW_S = 60
 COUNTED_MAX = 200_000
 """Callers counted in one window; who comes later in it shares one count."""
+TOLD_MAX = 5_000
 IPV6_PREFIX = 64
 """What one subscriber of IPv6 is given: its addresses are counted together."""
+
+
+class Told(msgspec.Struct, frozen=True):
+    """What one member counted in a window; the greatest counts, by `KIND WHO`."""
+
+    window: int
+    counts: dict[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +60,8 @@ class Limits:
         self._limits = limits
         self.proxies = proxies
         self._window = 0
-        self._counts: Counter[tuple[str, str]] = Counter()
+        self._counts: Counter[str] = Counter()
+        self._of_peers: dict[str, Told] = {}
         self._known: dict[str, tuple[Network, ...]] | None = None
         store.subscribe(self._changed)
 
@@ -59,8 +71,11 @@ class Limits:
 
     def blocked(self, ip: str) -> bool:
         """Whether the operator wants nothing from this address."""
+        blocked = self._networks(networks.BLOCKED)
+        if not blocked:
+            return False
         address = addresses.parse(ip)
-        return address is not None and addresses.within(address, self._networks(networks.BLOCKED))
+        return address is not None and addresses.within(address, blocked)
 
     def _networks(self, rule: str) -> tuple[Network, ...]:
         if self._known is None:
@@ -87,13 +102,14 @@ class Limits:
             kind, who, limit = "IP", _subscriber(address, ip), self._limits.ip
         second = int(now.timestamp())
         window = second // WINDOW_S
-        if window != self._window:
-            self._window = window
-            self._counts.clear()
-        if (kind, who) not in self._counts and len(self._counts) >= COUNTED_MAX:
-            who = "others"
-        self._counts[kind, who] += 1
-        used = self._counts[kind, who]
+        self._begin(window)
+        caller = f"{kind} {who}"
+        if caller not in self._counts and len(self._counts) >= COUNTED_MAX:
+            caller = f"{kind} others"
+        self._counts[caller] += 1
+        used = self._counts[caller] + sum(
+            told.counts.get(caller, 0) for told in self._of_peers.values() if told.window == window
+        )
         shown = ip if kind == "IP" else who
         return Counted(
             limit=limit,
@@ -102,6 +118,19 @@ class Limits:
             exceeded=used > limit,
             message=f"API rate limit exceeded for {kind} {shown}",
         )
+
+    def _begin(self, window: int) -> None:
+        if window != self._window:
+            self._window = window
+            self._counts.clear()
+
+    def told(self) -> Told:
+        """What the other members should know."""
+        return Told(self._window, dict(self._counts.most_common(TOLD_MAX)))
+
+    def heard(self, member: str, told: Told) -> None:
+        """Take what another member counted, in place of what it said before."""
+        self._of_peers[member] = told
 
     def _exempt(self, address: Address | None) -> bool:
         if address is None:

@@ -7,6 +7,7 @@ import logging
 import secrets
 import socket
 import time
+from collections.abc import Callable
 from typing import Any
 
 from aiohttp.web import Server
@@ -82,8 +83,16 @@ class Connection(RequestHandler):
 class HotPath:
     """Sends kept answers on connections; counts and logs them as the ordinary way does."""
 
-    def __init__(self, answers: HotAnswers, log: Log, docs_host: str | None = None) -> None:
+    def __init__(
+        self,
+        answers: HotAnswers,
+        log: Log,
+        docs_host: str | None = None,
+        *,
+        blocked: Callable[[str], bool] = lambda ip: False,
+    ) -> None:
         self.closing = False
+        self._blocked = blocked
         self._answers = answers
         self._docs_host = docs_host
         self._recognised: dict[bytes, Asked] = {}
@@ -100,6 +109,8 @@ class HotPath:
             return False
         kept = self._answers.find(asked)
         if kept is None or connection.transport is None:
+            return False
+        if self._blocked(_address(connection)):
             return False
         request_id = secrets.token_hex(16)
         connection.transport.write(hot_path.compose(kept, request_id))
@@ -124,7 +135,6 @@ class HotPath:
     def _record(
         self, connection: Connection, asked: Asked, kept: Kept, seconds: float, request_id: str
     ) -> None:
-        peer = connection.peername
         log_request(
             self._log,
             request_id=request_id,
@@ -134,8 +144,13 @@ class HotPath:
             status=kept.status,
             seconds=seconds,
             actor=None,
-            ip=peer[0] if isinstance(peer, tuple) else "",
+            ip=_address(connection),
         )
+
+
+def _address(connection: Connection) -> str:
+    peer = connection.peername
+    return str(peer[0]) if isinstance(peer, tuple) else ""
 
 
 class HttpServer(Server):
