@@ -6,6 +6,7 @@ import asyncio
 import os
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -69,10 +70,10 @@ def create(
     began = time.monotonic()
     try:
         with options.streamed("/backup", body) as pieces:
-            size = asyncio.run(write.to_file(file, _as_they_come(pieces)))
+            size = _written(file, pieces)
         checked = read.verify(file)
-    except OSError as error:
-        raise Failed(f"the backup was not made: {error.strerror or error}") from None
+    except NotWhole as error:
+        raise Failed(f"the backup was not made: {error}", NOT_WHOLE) from None
     if without_secrets:
         click.echo(
             "hexhub: this backup holds no secret: it can be restored only with the "
@@ -86,6 +87,15 @@ def create(
     show(value, as_json, _sentence(value))
     if checked.manifest.missing:
         raise Failed(f"{len(checked.manifest.missing)} objects were not to be had", PARTIAL)
+
+
+def _written(file: Path, pieces: Iterator[bytes]) -> int:
+    try:
+        return asyncio.run(write.to_file(file, _as_they_come(pieces)))
+    except (ConnectionError, TimeoutError):
+        raise  # the node's
+    except OSError as error:
+        raise Failed(f"the backup was not made: {error.strerror or error}") from None
 
 
 async def _as_they_come(pieces: Any) -> Any:
