@@ -10,7 +10,16 @@ from urllib.parse import urlsplit
 from aiohttp.web import StreamResponse
 from markupsafe import Markup
 
-from hexhub.domain import audit, downloads, organizations, owners, packages, permissions, snippets
+from hexhub.domain import (
+    advisories,
+    audit,
+    downloads,
+    organizations,
+    owners,
+    packages,
+    permissions,
+    snippets,
+)
 from hexhub.errors import HubError, NotFound
 from hexhub.http.call import Call
 from hexhub.http.routes import Routes
@@ -91,6 +100,7 @@ def _values(
         days[row.day] = days.get(row.day, 0) + row.count
     newer = packages.latest(releases)
     dependants, more = _dependants(view, call, repository, name)
+    known = advisories.of_package(view, repository, name)
     before = next(
         (each for at, each in enumerate(releases) if at and releases[at - 1] == release), None
     )
@@ -100,6 +110,11 @@ def _values(
         "releases": releases,
         "newer": newer if newer is not None and newer.version != release.version else None,
         "before": before,
+        "advisories": [row for row in known if advisories.affects(row, release)],
+        "advised": {
+            each.version for each in releases if any(advisories.affects(row, each) for row in known)
+        },
+        "advisory_url": advisories.HTML_URL,
         "base": reading.package_path(repository, name),
         "here_path": reading.release_path(repository, name, release.version),
         "docs_path": reading.docs_path,

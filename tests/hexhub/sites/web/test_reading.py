@@ -9,9 +9,13 @@ from xml.etree import ElementTree
 
 import pytest
 
+from hexhub.domain import advisories
+from hexhub.domain.audit import OPERATOR
+from hexhub.formats import osv
 from tests.end_to_end.packages import Requirement, docs_archive, tarball
 from tests.hexhub import hubs
 from tests.hexhub.browser import Browser
+from tests.hexhub.formats.test_osv import advisory
 from tests.hexhub.hubs import Answer, Person, TestHub
 
 PASSWORD = "correct horse battery"
@@ -315,3 +319,17 @@ async def test_downloads_are_drawn(ecto: Person, hub: TestHub) -> None:
     hub.clock.ahead = timedelta(days=2)
     body = (await page(ecto, "/packages/ecto")).body.decode()
     assert "Downloads by week over half a year: 1 in the last week" in body
+
+
+async def test_an_advisory_is_shown_with_the_releases_it_is_about(
+    hub: TestHub, mara: Person
+) -> None:
+    for version in ("1.0.0", "1.2.0"):
+        await mara.publish(tarball("acorn", version, FILES))
+    entry = osv.read(advisory(summary="Tags <leak>"))
+    await hub.hub.store.transact(advisories.put, OPERATOR, [entry], hub.hub.now())
+    body = (await page(hub.nobody, "/packages/acorn/1.0.0")).body.decode()
+    assert "security advisory" in body
+    assert "EEF-CVE-2026-0001" in body
+    assert "Tags &lt;leak&gt;" in body
+    assert "security advisory" not in (await page(hub.nobody, "/packages/acorn")).body.decode()
