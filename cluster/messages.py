@@ -110,6 +110,13 @@ class Settled(TypedDict):
     seq: int
 
 
+class Taken(TypedDict):
+    """To the leader: a snapshot is written up to this piece."""
+
+    transfer: bytes
+    number: int
+
+
 _KINDS: Final[tuple[tuple[str, type], ...]] = (
     ("append_entries", AppendEntries),
     ("next_node_idx", NextIndex),
@@ -125,6 +132,7 @@ _KINDS: Final[tuple[tuple[str, type], ...]] = (
     ("reading", Reading),
     ("settle", Settle),
     ("settled", Settled),
+    ("taken", Taken),
 )
 
 _codes = {kind: bytes((code,)) for code, (kind, _) in enumerate(_KINDS)}

@@ -397,13 +397,16 @@ class Raft:
     def ended(self, member: str) -> None:
         """The connection to `member` is gone."""
         self._core.transport._onNodeDisconnected(Member(member))
+        self.snapshots.cancelTransmisstion(Member(member))  # or pieces would be missing (M2)
 
     def receive(self, member: str, frame: bytes) -> None:
         """Take one frame of a member. LinkRefused when it is none of ours."""
         message = messages.decode(frame)
         if member not in self.others and message["type"] not in FROM_ANYONE:
             return
-        if not self.peers.receive(member, message):
+        if message["type"] == "taken":
+            self.snapshots.taken(Member(member), message["transfer"], message["number"])
+        elif not self.peers.receive(member, message):
             self.guard.incoming(member, message)
 
     def reconfigured(self, request: tuple[str, str], *, reverse: bool) -> None:
@@ -514,6 +517,10 @@ class Raft:
             if self.snapshots.refill():
                 self._wake()
             self._core._SyncObj__newAppendEntriesTime = 0
+        progress, leader = self.snapshots.progress(), self.leader
+        if progress is not None and leader is not None:
+            transfer, number = progress
+            self._send(leader, {"type": "taken", "transfer": transfer, "number": number})
         arrived = self.snapshots.arrived()
         if arrived is None:
             return
@@ -532,7 +539,7 @@ class Raft:
         self.standing = self.member in meta.members
         self._members_changed(None)
         self._on_installed(meta.index)
-        if (leader := self.leader) is not None and leader != self.member:
+        if leader is not None and leader != self.member:
             answer = {"next_node_idx": meta.index + 1, "reset": True, "success": True}
             self.guard.outgoing(leader, {"type": "next_node_idx", **answer})
 

@@ -14,7 +14,7 @@ import os
 import secrets
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -33,6 +33,8 @@ IDLE, RUNNING, DONE, FAILED = range(4)
 META = "META"
 PIECE_BYTES: Final = 256 << 10
 BACKLOG_BYTES_MAX: Final = 4 << 20
+WINDOW: Final = 32
+"""Pieces on their way to a disk that may be slow; nothing else waits for it."""
 PIECES_A_TICK: Final = 8
 """So that a tick stays short beside a snapshot."""
 
@@ -74,12 +76,18 @@ class _Sending:
     meta: Meta
     file: IO[bytes]
     number: int = 0
+    taken: int = 0
     sent_in_tick: int = 0
+
+    @property
+    def must_wait(self) -> bool:
+        """Whether the receiver has not written enough of it yet."""
+        return self.number - self.taken > WINDOW
 
 
 @dataclass(slots=True)
 class _Receiving:
-    """A transfer from the leader, up to here."""
+    """A transfer from the leader, up to here. A job beside the ticks writes what is pending."""
 
     id: bytes
     meta: Meta
@@ -88,6 +96,12 @@ class _Receiving:
     digest: Any
     number: int = 0
     size: int = 0
+    pending: list[bytes] = field(default_factory=list)
+    written: int = 0
+    told: int = 0
+    busy: bool = False
+    whole: bool = False
+    given_up: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +140,7 @@ class Snapshots:
         self._threads: list[threading.Thread] = []
         self._sending: dict[Any, _Sending] = {}
         self._receiving: _Receiving | None = None
+        self._last: _Receiving | None = None
         self._installing = False
         self._arrived: Arrived | None = None
         self.lent = 0
@@ -192,9 +207,9 @@ class Snapshots:
         self._threads.clear()
         for member in list(self._sending):
             self.cancelTransmisstion(member)
-        if self._receiving is not None:
-            self._receiving.file.close()
-            self._receiving = None
+        self._give_up()  # nothing is written any more
+        if self._last is not None:
+            self._last.file.close()
         if self._arrived is not None:
             self._arrived.rows.discard()
             self._arrived = None
@@ -207,10 +222,17 @@ class Snapshots:
 
     def refill(self) -> bool:
         """Let the next tick send again; whether somebody could have taken more in this one."""
-        waiting = [one for one in self._sending.values() if one.sent_in_tick >= PIECES_A_TICK]
+        more = False
         for one in self._sending.values():
+            more = more or (one.sent_in_tick >= PIECES_A_TICK and not one.must_wait)
             one.sent_in_tick = 0
-        return bool(waiting)
+        return more
+
+    def taken(self, node: Any, transfer: bytes, number: int) -> None:
+        """A receiver has written a transfer up to this piece."""
+        sending = self._sending.get(node)
+        if sending is not None and sending.id == transfer:
+            sending.taken = max(number, sending.taken)
 
     def getTransmissionData(self, node: Any) -> tuple[bytes, bool, bool] | None:
         """The next piece for a member, whether it is the first and the last; None: not now."""
@@ -224,7 +246,7 @@ class Snapshots:
             sending = self._sending[node] = _Sending(secrets.token_bytes(8), self.meta, file)
             log.info("%s is sent the snapshot at %d", node.id, self.meta.index)
             return _piece(sending, msgspec.msgpack.encode(self.meta)), True, False
-        if sending.sent_in_tick >= PIECES_A_TICK:
+        if sending.sent_in_tick >= PIECES_A_TICK or sending.must_wait:
             return None
         sending.sent_in_tick += 1
         content = sending.file.read(PIECE_BYTES)
@@ -266,15 +288,24 @@ class Snapshots:
         ):
             return False  # of another transfer, or one is missing: the sender begins again
         receiving.number += 1
-        receiving.size += len(piece.content)
-        receiving.file.write(piece.content)
-        receiving.digest.update(piece.content)
+        with self._lock:
+            receiving.pending.append(piece.content)
+            receiving.whole = last
+            starts, receiving.busy = not receiving.busy, True
         if last:
-            receiving.file.close()
             self._receiving = None
             self._installing = True
-            self._run(lambda: self._prepare(receiving))
+        if starts:
+            self._run(lambda: self._write(receiving))
         return False
+
+    def progress(self) -> tuple[bytes, int] | None:
+        """The transfer and up to which piece it is written, when there is news of it."""
+        receiving = self._receiving
+        if receiving is None or receiving.written == receiving.told:
+            return None
+        receiving.told = receiving.written
+        return receiving.id, receiving.told
 
     def arrived(self) -> Arrived | None:
         """A snapshot that can be taken over now; `take_over` or `refuse` it."""
@@ -302,10 +333,44 @@ class Snapshots:
         others = [one for one in meta.members if one != self._journal.identity.member]
         return None, meta.last, meta.before, others
 
+    def _give_up(self) -> None:
+        """Let go of a transfer that will not be ended."""
+        receiving, self._receiving = self._receiving, None
+        if receiving is None:
+            return
+        with self._lock:
+            receiving.given_up = True
+            if receiving.busy:
+                return  # whoever writes it clears it away
+        _discard(receiving)
+
+    def _write(self, receiving: _Receiving) -> None:
+        """Write what has come, until nothing is left; beside the ticks, one at a time."""
+        try:
+            while True:
+                with self._lock:
+                    pieces, receiving.pending = receiving.pending, []
+                    if not pieces or receiving.given_up:
+                        receiving.busy, whole = False, receiving.whole
+                        break
+                for content in pieces:
+                    receiving.file.write(content)
+                    receiving.digest.update(content)
+                    receiving.size += len(content)
+                    receiving.written += 1
+        except OSError as error:
+            log.warning("a snapshot cannot be received: %s", error)
+            receiving.given_up = whole = True
+        if receiving.given_up:
+            _discard(receiving)
+            if receiving.whole:
+                self._installing = False
+        elif whole:
+            receiving.file.close()
+            self._prepare(receiving)
+
     def _begin_receiving(self, piece: Piece) -> None:
-        if self._receiving is not None:
-            self._receiving.file.close()
-            self._receiving = None
+        self._give_up()
         meta = msgspec.msgpack.decode(piece.content, type=Meta)
         if meta.cluster != self._cluster:
             raise Damaged("it was taken in another cluster")
@@ -315,7 +380,8 @@ class Snapshots:
         meta = msgspec.structs.replace(meta, file=name)  # never over one that META may name
         path = self.path / name
         digest = hashlib.blake2b(digest_size=32)
-        self._receiving = _Receiving(piece.transfer, meta, path, path.open("wb"), digest)
+        receiving = _Receiving(piece.transfer, meta, path, path.open("wb"), digest)
+        self._receiving = self._last = receiving
         log.info("receiving the snapshot at %d, %d bytes", meta.index, meta.size)
 
     def _prepare(self, receiving: _Receiving) -> None:
@@ -377,6 +443,11 @@ class Snapshots:
         self._threads = [one for one in self._threads if one.is_alive()]
         if (thread := self._beside(work)) is not None:
             self._threads.append(thread)
+
+
+def _discard(receiving: _Receiving) -> None:
+    receiving.file.close()
+    receiving.path.unlink(missing_ok=True)
 
 
 _decode_piece = msgspec.msgpack.Decoder(Piece).decode
