@@ -22,6 +22,7 @@ from hexhub.sites.web import (
     front,
     help,
     login,
+    manage,
     organization,
     package,
     pages,
@@ -60,6 +61,7 @@ PAGES = (
     help,
     organization,
     short_links,
+    manage,
 )
 
 

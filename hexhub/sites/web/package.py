@@ -20,6 +20,7 @@ from hexhub.domain import (
     permissions,
     snippets,
 )
+from hexhub.domain.releases import REASONS
 from hexhub.errors import HubError, NotFound
 from hexhub.http.call import Call
 from hexhub.http.routes import Routes
@@ -36,7 +37,8 @@ routes = Routes(pages.web)
 DEPENDANTS_MAX = 100
 DEPENDANTS_SCANNED_MAX = 20_000
 README_MAX = 500_000
-TABS = ("readme", "versions", "dependencies", "dependants", "audit")
+TABS = ("readme", "versions", "dependencies", "dependants", "audit", "manage")
+FOR_OWNERS = ("audit", "manage")
 
 
 @contested.get("/packages/{name}", allow=pages.READER)
@@ -71,21 +73,35 @@ async def _release(call: Call, repository: str, name: str, rest: list[str]) -> S
 
 async def _show(call: Call, repository: str, name: str, version: str | None) -> StreamResponse:
     tab = str(call.query.get("show", "readme"))
-    shown = await reading.find(call, repository, name)
-    release = shown.release(version)
+    return await shown(call, repository, name, version, tab=tab)
+
+
+async def shown(
+    call: Call,
+    repository: str,
+    name: str,
+    version: str | None = None,
+    *,
+    tab: str,
+    wrong: str = "",
+) -> StreamResponse:
+    """The page of a package; `wrong` says what came of a form on it."""
+    found = await reading.find(call, repository, name)
+    release = found.release(version)
     with call.hub.store.view() as view:
-        values = _values(view, call, shown.package, shown.releases, release)
-        if tab == "audit":
-            if not (shown.ours and values["may_manage"]):
-                raise NotFound
-            values["records"] = audit.of_package(view, shown.package, 1)
-    readme = await _readme(call, shown, release) if tab not in TABS[1:] else None
+        values = _values(view, call, found.package, found.releases, release)
+        if tab in FOR_OWNERS and not (found.ours and values["may_manage"]):
+            raise NotFound
+        values["records"] = audit.of_package(view, found.package, 1) if tab == "audit" else []
+    readme = await _readme(call, found, release) if tab not in TABS[1:] else None
     return pages.page(
         "package.html",
         tab=tab if tab in TABS else "readme",
         by_version=version is not None,
         readme=readme,
-        ours=shown.ours,
+        ours=found.ours,
+        wrong=wrong,
+        reasons=REASONS,
         **values,
     )
 
@@ -196,10 +212,10 @@ def _links(package: Package) -> Iterator[tuple[str, str | None]]:
         yield label, address if safe else None
 
 
-async def _readme(call: Call, shown: reading.Shown, release: Release) -> Markup | None:
+async def _readme(call: Call, found: reading.Shown, release: Release) -> Markup | None:
     """The README of a release as HTML; None when it has none."""
     try:
-        pack = await reading.contents(call, shown, release)
+        pack = await reading.contents(call, found, release)
     except (HubError, TimeoutError):
         return None
     path = files.readme(pack)

@@ -55,6 +55,7 @@ SIGNED_IN = (
     "/orgs/acme?show=keys",
     "/orgs/acme?show=audit",
     "/packages/lantern?show=audit",
+    "/packages/lantern?show=manage",
     "/admin",
     "/admin/users",
     "/admin/organizations",
