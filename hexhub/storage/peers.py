@@ -74,6 +74,8 @@ class PeerStorage:
         self._members = members
         self._fetching: dict[bytes, asyncio.Task[None]] = {}
         self._sending: set[asyncio.Task[bool]] = set()
+        self._serving: set[asyncio.Task[object]] = set()
+        self._closed = False
         self.wanted: dict[bytes, None] = {}
         """Objects that the tables point to and that are still to be fetched."""
         self._log = structlog.get_logger()
@@ -233,7 +235,8 @@ class PeerStorage:
         return await self._local.writable()
 
     async def close(self) -> None:
-        tasks = [*self._sending, *self._fetching.values()]
+        self._closed = True
+        tasks = [*self._sending, *self._fetching.values(), *self._serving]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -242,16 +245,20 @@ class PeerStorage:
     # answering peers
 
     async def _serve(self, peer: Hello, reader: FrameReader, writer: FrameWriter) -> None:
-        while (frame := await reader.read()) is not None:
-            try:
+        task = asyncio.current_task()
+        assert task is not None
+        self._serving.add(task)
+        try:
+            while not self._closed and (frame := await reader.read()) is not None:
                 request = _decoded(_request, frame)
                 if isinstance(request, Get):
                     await self._give(request, writer)
                 else:
                     await self._take(request, reader, writer)
-            except HubError as error:
-                self._log.warning("a peer was not answered", peer=peer.name, reason=_words(error))
-                return
+        except HubError as error:
+            self._log.warning("a peer was not answered", peer=peer.name, reason=_words(error))
+        finally:
+            self._serving.discard(task)
 
     async def _give(self, request: Get, writer: FrameWriter) -> None:
         try:

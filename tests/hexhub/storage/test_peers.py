@@ -148,6 +148,18 @@ async def test_a_peer_that_sends_another_object_is_not_believed(tmp_path: Path) 
         assert not nodes[1].holds(NAME)
 
 
+async def test_a_storage_that_is_closed_answers_no_peer_any_more(tmp_path: Path) -> None:
+    async with several(tmp_path, 2) as nodes:
+        await nodes[0].storage.put(nodes[0].spooled(CONTENT))
+        async with nodes[0].streams.open("n2", peers.SERVICE) as (reader, _):
+            await nodes[1].read(NAME)
+            await nodes[1].storage.close()
+            assert await reader.read() is None
+        nodes[0].path(NAME).unlink()
+        with pytest.raises(NotFound):
+            await nodes[0].storage.open(NAME)
+
+
 async def test_a_sweep_waits_for_a_member_that_is_away_or_behind(tmp_path: Path) -> None:
     async with several(tmp_path, 2) as nodes:
         await nodes[0].storage.put(nodes[0].spooled(CONTENT))
