@@ -8,13 +8,13 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.node import RunningNode, free_ports
+from tests.end_to_end.node import Answer, RunningNode, free_ports, request
 
 
 def require(program: str) -> None:
@@ -26,9 +26,28 @@ def require(program: str) -> None:
     pytest.skip(f"{program} is not installed")
 
 
+class Balancer:
+    """Answers as a node does."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        key: str | None = None,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """One request on a connection of its own."""
+        return request(self.port, method, path, key=key, body=body, headers=headers)
+
+
 @contextmanager
-def in_front_of(program: str, nodes: Sequence[RunningNode], folder: Path) -> Iterator[int]:
-    """A running `nginx` or `haproxy` on the loopback; the port it listens on."""
+def in_front_of(program: str, nodes: Sequence[RunningNode], folder: Path) -> Iterator[Balancer]:
+    """A running `nginx` or `haproxy` on the loopback."""
     require(program)
     folder.mkdir()
     (port,) = free_ports(1)
@@ -39,7 +58,7 @@ def in_front_of(program: str, nodes: Sequence[RunningNode], folder: Path) -> Ite
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     try:
         _wait_until_it_listens(port, process)
-        yield port
+        yield Balancer(port)
     finally:
         process.terminate()
         try:

@@ -84,6 +84,29 @@ def free_ports(count: int) -> list[int]:
             each.close()
 
 
+def request(
+    port: int,
+    method: str,
+    path: str,
+    *,
+    key: str | None = None,
+    body: bytes | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Answer:
+    """One request to a port of this machine, on a connection of its own."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    fields = {"user-agent": "end-to-end tests", **(headers or {})}
+    if key is not None:
+        fields["authorization"] = key
+    try:
+        connection.request(method, path, body, fields)
+        response = connection.getresponse()
+        content = response.read()
+    finally:
+        connection.close()
+    return Answer(response.status, {k.lower(): v for k, v in response.getheaders()}, content)
+
+
 class RunningNode:
     """`python -m hexhub serve` on a free port, with a data directory of its own."""
 
@@ -200,17 +223,7 @@ class RunningNode:
         headers: Mapping[str, str] | None = None,
     ) -> Answer:
         """One request on a connection of its own."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
-        fields = {"user-agent": "end-to-end tests", **(headers or {})}
-        if key is not None:
-            fields["authorization"] = key
-        try:
-            connection.request(method, path, body, fields)
-            response = connection.getresponse()
-            content = response.read()
-        finally:
-            connection.close()
-        return Answer(response.status, {k.lower(): v for k, v in response.getheaders()}, content)
+        return request(self.port, method, path, key=key, body=body, headers=headers)
 
     def publish(self, tarball: bytes, key: str, organization: str | None = None) -> Answer:
         """`POST /publish` without leave to replace (http-api.md §3.7)."""

@@ -10,9 +10,10 @@ import http.client
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Protocol
 from urllib.parse import quote
 
-from tests.end_to_end.node import PASSWORD, Answer, RunningNode
+from tests.end_to_end.node import PASSWORD, Answer
 from tests.end_to_end.terms import Term, decode, encode
 
 ERLANG = "application/vnd.hex+erlang"
@@ -49,10 +50,26 @@ def basic(user: str, password: str = PASSWORD) -> str:
     return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
 
 
+class Answering(Protocol):
+    """A node, or a load balancer in front of several."""
+
+    port: int
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        key: str | None = None,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer: ...
+
+
 class Rebar3Hex:
     """The plugin with one credential; every call speaks Erlang terms."""
 
-    def __init__(self, node: RunningNode, credential: str | None) -> None:
+    def __init__(self, node: Answering, credential: str | None) -> None:
         self._node = node
         self._credential = credential
 

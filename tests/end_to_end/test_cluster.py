@@ -8,17 +8,21 @@ import json
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import ParamSpec
 
 import pytest
 
 from tests.end_to_end import balancers, members
+from tests.end_to_end.balancers import Balancer
 from tests.end_to_end.members import MemberNode, Members, until
 from tests.end_to_end.node import Answer
 from tests.end_to_end.packages import rebar3_project, tarball
 from tests.end_to_end.rebar3 import Rebar3Project, Repository
-from tests.end_to_end.rebar3_hex import USER_AGENT
+from tests.end_to_end.rebar3_hex import USER_AGENT, Rebar3Hex
+
+P = ParamSpec("P")
 
 WITHIN_S = 9.0
 """8 s until a node says that it cannot, and what a loaded machine adds."""
@@ -221,8 +225,8 @@ def test_a_rolling_restart_fails_no_request(three: Members, mara: str, tmp_path:
     names = [step["member"] for step in plan["plan"]]
     assert sorted(names) == ["hub1", "hub2", "hub3"]
     by_name = {node.name: node for node in three}
-    with balancers.in_front_of("nginx", three.nodes, tmp_path / "nginx") as port:
-        client = _Client(port, mara, "rolling")
+    with balancers.in_front_of("nginx", three.nodes, tmp_path / "nginx") as front:
+        client = _Client(front, mara, "rolling")
         with client:
             for name in names:
                 client.wait_for_more(client.published)
@@ -251,8 +255,9 @@ def _nodes_die(
     seconds: float = 60.0,
 ) -> None:
     """Nodes are killed and started in turn; whatever a client saw succeed is on every node after."""
-    with balancers.in_front_of(program, three.nodes, folder / program) as port:
-        client = _Client(port, key, prefix)
+    pem = three.nodes[0].public_key()
+    with balancers.in_front_of(program, three.nodes, folder / program) as front:
+        client = _Client(front, key, prefix)
         with client:
             end = time.monotonic() + seconds
             for number in range(rounds):
@@ -262,6 +267,10 @@ def _nodes_die(
                 before = client.published
                 node.kill()
                 client.wait_for_more(before)
+                if number % 5 == 0:
+                    _fetch_by_rebar3(
+                        front, pem, folder / f"consumer{number}", list(client.seen)[-1]
+                    )
                 node.start()
                 three.wait_until_healthy()
         assert client.failed_reads == []
@@ -269,21 +278,25 @@ def _nodes_die(
         for node in three:
             for name, checksum in client.seen.items():
                 assert hashlib.sha256(fetched(node, name)).digest() == checksum, (node.name, name)
-        name = next(iter(client.seen))
-        repository = Repository(
-            "hexpm", f"http://127.0.0.1:{port}/repo", three.nodes[0].public_key()
-        )
-        project = Rebar3Project(folder, f'[{{{name}, "1.0.0"}}]', [repository])
-        output = project.run("get-deps")
-        assert output.code == 0, output
-        assert project.fetched() == {name}
+
+
+def _fetch_by_rebar3(front: Balancer, pem: str, folder: Path, name: str) -> None:
+    repository = Repository("hexpm", f"http://127.0.0.1:{front.port}/repo", pem)
+    project = Rebar3Project(folder, f'[{{{name}, "1.0.0"}}]', [repository])
+    output = project.run("get-deps")
+    assert output.code == 0, output
+    assert project.fetched() == {name}
 
 
 class _Client:
-    """Publishes one package after another through the load balancer, and reads what it saw succeed."""
+    """Publishes one package after another through the load balancer, and reads what it saw succeed.
 
-    def __init__(self, port: int, key: str, prefix: str) -> None:
-        self._port = port
+    Every second one is published by the requests of rebar3's plugin.
+    """
+
+    def __init__(self, front: Balancer, key: str, prefix: str) -> None:
+        self._front = front
+        self._plugin = Rebar3Hex(front, key)
         self._key = key
         self._prefix = prefix
         self.seen: dict[str, bytes] = {}
@@ -316,7 +329,7 @@ class _Client:
             name = f"{self._prefix}{number}"
             content = package(name)
             while not self._ended.is_set():
-                status = self._ask("POST", "/api/publish?replace=false", content)
+                status = self._status(self._publish_once, number, name, content)
                 # 422: an earlier try, whose answer was lost, had published it.
                 if status in (201, 422):
                     self.seen[name] = hashlib.sha256(content).digest()
@@ -327,21 +340,26 @@ class _Client:
     def _read(self) -> None:
         while not self._ended.wait(0.02):
             for name in list(self.seen)[-3:]:
-                status = self._ask("GET", f"/repo/tarballs/{name}-1.0.0.tar", None)
+                path = f"/repo/tarballs/{name}-1.0.0.tar"
+                status = self._status(self._fetch_once, path)
                 if status != 200:
                     self.failed_reads.append(f"{name}: {status}")
 
-    def _ask(self, method: str, path: str, body: bytes | None) -> int:
-        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=40)
-        headers = {"user-agent": "end-to-end tests", "content-type": "application/octet-stream"}
-        if body is not None:
-            headers["authorization"] = self._key
+    def _publish_once(self, number: int, name: str, content: bytes) -> int:
+        if number % 2:
+            return self._plugin.publish(name, content).reply.status
+        headers = {"content-type": "application/octet-stream"}
+        path = "/api/publish?replace=false"
+        return self._front.request(
+            "POST", path, key=self._key, body=content, headers=headers
+        ).status
+
+    def _fetch_once(self, path: str) -> int:
+        return self._front.request("GET", path).status
+
+    def _status(self, ask: Callable[P, int], *args: P.args, **kwargs: P.kwargs) -> int:
+        """What was answered; 0 for nothing."""
         try:
-            connection.request(method, path, body, headers)
-            response = connection.getresponse()
-            response.read()
-            return response.status
+            return ask(*args, **kwargs)
         except (OSError, http.client.HTTPException):
             return 0
-        finally:
-            connection.close()
