@@ -105,6 +105,7 @@ def memory(node: RunningNode) -> int:
     return int(line.split()[1]) * 1024
 
 
+@pytest.mark.long
 def test_a_thousand_readers_that_do_not_read_cost_little_and_harm_nobody(
     node: RunningNode, record_property: Callable[[str, object], None]
 ) -> None:
@@ -140,6 +141,7 @@ def test_a_thousand_readers_that_do_not_read_cost_little_and_harm_nobody(
     assert node.request("GET", "/health").status == 200
 
 
+@pytest.mark.long
 def test_a_node_without_descriptors_comes_back(tmp_path: Path) -> None:
     node = RunningNode(tmp_path, {"RATE_LIMITS": "false"})
     try:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import sys
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +21,7 @@ from hexhub.formats.registry_values import (
     RetirementReason,
 )
 from hexhub.formats.tarball import read
-from tests.end_to_end.node import RunningNode
+from tests.end_to_end.node import ROOT, RunningNode, run
 from tests.hexhub.hubs import SIGNING_KEY
 from tests.hexhub.packages import docs, package
 
@@ -159,9 +161,11 @@ def test_a_phoenix_backup_comes_over_with_users_owners_and_docs(
 
 
 @pytest.mark.parametrize("files", [{}, {"manifest.json": b"{}", "users.json": b"{"}])
-def test_what_is_no_such_backup_is_refused(
-    node: RunningNode, tmp_path: Path, files: dict[str, bytes]
-) -> None:
+def test_what_is_no_such_backup_is_refused(tmp_path: Path, files: dict[str, bytes]) -> None:
     path = phoenix_backup(tmp_path / "backup.tar", files)
-    output = node.try_command("import", "phoenix", str(path), "--user", "mara")
+    output = run(
+        [sys.executable, "-m", "hexhub", "import", "phoenix", str(path), "--user", "mara"],
+        cwd=ROOT,
+        environment={"PATH": os.environ["PATH"], "DATA_DIR": str(tmp_path / "data")},
+    )
     assert output.code == 7, output

@@ -1,0 +1,120 @@
+"""Data of earlier versions is opened, read and written by this one; data of later ones is refused."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.end_to_end.node import ROOT, RunningNode, run
+from tests.hexhub.packages import docs, package
+from tests.upgrade.write import HERE, PASSPHRASE, SECRET, fill
+
+FORMATS = sorted(int(re.findall(r"\d+", path.name)[0]) for path in HERE.glob("format-*.tar.gz"))
+
+
+def check(node: RunningNode) -> None:
+    """Everything that `fill` wrote is there, and more can be written."""
+    for version in ("1.0.0", "1.1.0"):
+        path = f"/tarballs/decimal-{version}.tar"
+        assert node.request("GET", path).body == package("decimal", version)
+    assert node.request("GET", "/docs/decimal-1.0.0.tar.gz").body == docs()
+    key = node.create_key("mara", "api", name="after")
+    reader = node.create_key("mara", "repositories", name="reader")
+    inner = node.request("GET", "/repos/acme/tarballs/inner-1.0.0.tar", key=reader)
+    assert inner.body == package("inner")
+    body = package("decimal", "1.2.0")
+    assert node.request("POST", "/api/publish", key=key, body=body).status == 201
+    assert node.request("GET", "/health").status == 200
+
+
+def test_a_store_is_kept_of_the_format_of_today() -> None:
+    from cluster.journal import FORMAT
+
+    assert max(FORMATS) >= FORMAT
+
+
+@pytest.mark.parametrize("number", FORMATS)
+def test_a_store_of_an_earlier_format_is_opened(number: int, tmp_path: Path) -> None:
+    with tarfile.open(HERE / f"format-{number}.tar.gz") as archive:
+        archive.extractall(tmp_path / "data", filter="data")
+    node = RunningNode(tmp_path, {"SECRET_KEY_BASE": SECRET})
+    try:
+        assert node.fingerprint() == (HERE / f"fingerprint-{number}").read_text().strip()
+        check(node)
+    finally:
+        assert node.stop() == 0
+
+
+@pytest.mark.parametrize("number", FORMATS)
+def test_a_backup_of_an_earlier_format_is_restored(number: int, tmp_path: Path) -> None:
+    import sys
+
+    (tmp_path / "passphrase").write_text(PASSPHRASE)
+    environment = {"PATH": os.environ["PATH"], "DATA_DIR": str(tmp_path / "data")}
+    backup = str(HERE / f"backup-{number}.tar.gz")
+    output = run(
+        [
+            sys.executable,
+            "-m",
+            "hexhub",
+            "backup",
+            "restore",
+            backup,
+            "--passphrase-file",
+            str(tmp_path / "passphrase"),
+        ],
+        cwd=ROOT,
+        environment=environment,
+    )
+    assert output.code == 0, output
+    node = RunningNode(tmp_path, {})
+    try:
+        assert node.fingerprint() == (HERE / f"fingerprint-{number}").read_text().strip()
+        check(node)
+    finally:
+        assert node.stop() == 0
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> Iterator[Path]:
+    """The code of the commit in BASE, in a folder of its own."""
+    commit = (HERE / "BASE").read_text().strip()
+    folder = tmp_path / "base"
+    folder.mkdir()
+    archive = tmp_path / "base.tar"
+    done = subprocess.run(
+        ["git", "archive", "-o", str(archive), commit], cwd=ROOT, capture_output=True, check=False
+    )
+    if done.returncode:
+        pytest.skip("this clone does not reach back to the commit in tests/upgrade/BASE")
+    with tarfile.open(archive) as opened:
+        opened.extractall(folder, filter="data")
+    return folder
+
+
+@pytest.mark.long
+def test_this_version_goes_on_where_the_one_before_ended(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "node"
+    folder.mkdir()
+    with monkeypatch.context() as patch:
+        patch.setattr("tests.end_to_end.node.ROOT", base)
+        node = RunningNode(folder, {})
+        try:
+            fill(node)
+            fingerprint = node.fingerprint()
+        finally:
+            assert node.stop() == 0
+    node.restart()
+    try:
+        assert node.fingerprint() == fingerprint
+        check(node)
+    finally:
+        assert node.stop() == 0
