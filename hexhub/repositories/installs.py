@@ -55,7 +55,7 @@ async def kind(mirror: Mirror, file: str) -> Kind:
         raise NotFound
 
     async def verify(path: str, fetched: Fetched, old: Kept | None) -> None:
-        body = await mirror.on_thread(fetched.spooled.path.read_bytes)
+        body = await mirror.on_thread(fetched.read)
         if hashlib.sha512(body).hexdigest() not in wanted:
             raise UpstreamWrong(f"{path}: its checksum is not the one of the list")
 
@@ -85,12 +85,12 @@ async def _list(mirror: Mirror, name: str, wanted: str) -> Copy:
 
 
 async def _verify_list(path: str, fetched: Fetched, old: Kept | None) -> None:
-    if not _rows(fetched.spooled.path.read_bytes()):
+    if not _rows(fetched.read()):
         raise UpstreamWrong(f"{path}: not a list of builds")
 
 
 async def _verify_signature(path: str, fetched: Fetched, old: Kept | None) -> None:
-    text = fetched.spooled.path.read_bytes()
+    text = fetched.read()
     try:
         base64.b64decode(b"".join(text.split()), validate=True)
     except binascii.Error:

@@ -281,7 +281,7 @@ class Mirror:
     async def _search(self, query: str) -> list[dict[str, object]]:
 
         async def take(fetched: Fetched) -> list[dict[str, object]]:
-            body = await self.on_thread(fetched.spooled.path.read_bytes)
+            body = await self.on_thread(fetched.read)
             try:
                 return msgspec.json.decode(body, type=list[dict[str, object]])
             except (msgspec.DecodeError, RecursionError):
@@ -388,13 +388,13 @@ class Mirror:
         name = path.removeprefix("packages/")
 
         def check() -> wire.RegistryPackage:
-            body = fetched.spooled.path.read_bytes()
+            body = fetched.read()
             return verification.package(verification.payload(body, self._public_key), name)
 
-        new = await self._on_thread(check, fetched.spooled.size)
-        if old is not None and old.checksum != fetched.spooled.checksum:
+        new = await self._on_thread(check, fetched.size)
+        if old is not None and old.checksum != fetched.checksum:
             await self._follows(path, old, new)
-        self._remember(fetched.spooled.checksum, new)
+        self._remember(fetched.checksum, new)
 
     async def _follows(self, path: str, old: Kept, new: wire.RegistryPackage) -> None:
         """Refuse a step back, and drop tarballs that were replaced (mirror.md §2.3, §2.4)."""
@@ -412,17 +412,17 @@ class Mirror:
 
     async def _verify_list(self, path: str, fetched: Fetched, old: Kept | None) -> None:
         def check() -> dict[str, bytes]:
-            body = fetched.spooled.path.read_bytes()
+            body = fetched.read()
             return _split(verification.payload(body, self._public_key))
 
-        new = await self._on_thread(check, fetched.spooled.size)
-        if old is not None and old.checksum != fetched.spooled.checksum:
+        new = await self._on_thread(check, fetched.size)
+        if old is not None and old.checksum != fetched.checksum:
             try:
                 before = await self._list_of(old)
             except HubError:
                 before = {}
             verification.no_older_list(before, new, dated=path == "names")
-        self._lists[path] = (fetched.spooled.checksum, new)
+        self._lists[path] = (fetched.checksum, new)
 
     async def _verify_tarball(self, path: str, fetched: Fetched, old: Kept | None) -> None:
         name, _, rest = path.removeprefix("tarballs/").partition("-")
@@ -431,19 +431,19 @@ class Mirror:
         wanted = _checksum(package, rest.removesuffix(".tar"))
         if wanted is None:
             raise UpstreamWrong(f"{path}: no checksum of it was signed")
-        if fetched.spooled.checksum != wanted:
+        if fetched.checksum != wanted:
             raise UpstreamWrong(f"{path}: its checksum is not the one of the signed registry")
 
     async def _verify_docs(self, path: str, fetched: Fetched, old: Kept | None) -> None:
         """Docs are not signed; that they are an archive keeps a login page of a network out."""
 
         def check() -> None:
-            verification.archive(fetched.spooled.path.read_bytes())
+            verification.archive(fetched.read())
 
         await self.on_thread(check)
 
     async def _verify_document(self, path: str, fetched: Fetched, old: Kept | None) -> None:
-        body = await self.on_thread(fetched.spooled.path.read_bytes)
+        body = await self.on_thread(fetched.read)
         try:
             msgspec.json.decode(body, type=dict[str, object])
         except (msgspec.DecodeError, RecursionError):

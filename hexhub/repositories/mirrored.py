@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal, TypeAlias, TypeVar
@@ -36,8 +36,6 @@ FETCHES_MAX = 1000
 FAILED_FOR = timedelta(seconds=5)
 """How long a failure is the answer before the upstream is asked again."""
 REMEMBERED_MAX = 20_000
-SMALL = 256 * 1024
-"""Bytes of what is answered from memory while it is on its way to the disk."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -227,8 +225,7 @@ class Mirrored:
 
         async def take(fetched: Fetched) -> Kept:
             await kind.verify(path, fetched, old)
-            early = kind.early and fetched.spooled.size <= SMALL
-            return await self._keep(path, fetched, old, settle if early else None)
+            return await self._keep(path, fetched, old, settle if kind.early else None)
 
         try:
             new = await self._upstream.fetch(
@@ -258,28 +255,34 @@ class Mirrored:
         at: datetime | None = None,
     ) -> Kept:
         """Put verified bytes in storage; `settle` is told before that, for answers from memory."""
-        spooled = fetched.spooled
-        if old is not None and (old.checksum, old.etag) == (spooled.checksum, fetched.etag):
+        if old is not None and (old.checksum, old.etag) == (fetched.checksum, fetched.etag):
             return old
         row = Kept(
             path=path,
-            checksum=spooled.checksum,
-            size=spooled.size,
+            checksum=fetched.checksum,
+            size=fetched.size,
             upstream=self._upstream.settings.urls["repo"],
             etag=fetched.etag,
             fetched_at=at or self._now(),
         )
-        if settle is not None:
-            self._small.put(spooled.checksum, spooled.path.read_bytes())
+        if settle is not None and isinstance(fetched.held, bytes):
+            self._small.put(fetched.checksum, fetched.held)
             self._copies.arrive(row)
             settle(row)
         try:
-            await self._storage.keep(spooled)
+            await self._store(fetched)
         except BaseException:
             self._copies.vanish(row)
             raise
         self._copies.put(row)
         return row
+
+    async def _store(self, fetched: Fetched) -> None:
+        if not isinstance(fetched.held, bytes):
+            await self._storage.keep(fetched.held)
+            return
+        async with self._upstream.spool.take(_whole(fetched.held), fetched.size) as spooled:
+            await self._storage.keep(spooled)
 
     async def bring(
         self, path: str, kind: Kind, fetched: Fetched, vouched_at: datetime
@@ -289,7 +292,7 @@ class Mirrored:
         `vouched_at` is when the upstream gave it. Raises UpstreamWrong.
         """
         old = self._copies.get(path)
-        if old is not None and old.checksum == fetched.spooled.checksum:
+        if old is not None and old.checksum == fetched.checksum:
             return old, False
         await kind.verify(path, fetched, old)
         self._absent.pop(path, None)
@@ -330,6 +333,10 @@ class Mirrored:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _whole(body: bytes) -> AsyncIterator[bytes]:
+    yield body
 
 
 def _remember(memory: dict[str, T], path: str, value: T) -> None:

@@ -1,12 +1,13 @@
 """The HTTP client to the upstream: few connections, bounded waits, retries, a circuit breaker.
 
 No credentials ever go out: neither those of a client nor those of a `.netrc`. What comes in is
-written to a spooled file and is nobody's until the caller's `take` has verified it.
+kept in memory or in a spooled file and is nobody's until the caller's `take` has verified it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import random
 import ssl
 import time
@@ -47,6 +48,8 @@ STALL_S = 15.0
 """Longest silence in the middle of an answer."""
 DELAY_MAX_S = 30.0
 PIECE = 256 * 1024
+SMALL = 256 * 1024
+"""Bytes of a body that is looked at in memory, before it is on the disk."""
 GONE = frozenset({403, 404, 410})
 """Object stores answer 403 for a name that does not exist (mirror.md §2.6)."""
 
@@ -69,10 +72,24 @@ class UpstreamSettings:
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """A body of the upstream, unverified."""
+    """A body of the upstream, unverified: a small one in memory, a large one in a private file."""
 
-    spooled: Spooled
+    held: bytes | Spooled
+    size: int
+    checksum: bytes
     etag: str | None
+
+    @classmethod
+    def small(cls, body: bytes, etag: str | None) -> Fetched:
+        return cls(body, len(body), hashlib.sha256(body).digest(), etag)
+
+    @classmethod
+    def large(cls, spooled: Spooled, etag: str | None) -> Fetched:
+        return cls(spooled, spooled.size, spooled.checksum, etag)
+
+    def read(self) -> bytes:
+        """All of it; from the disk, for a large one."""
+        return self.held if isinstance(self.held, bytes) else self.held.path.read_bytes()
 
 
 class _Failed(Exception):
@@ -92,7 +109,7 @@ class Upstream:
         self.circuit = Circuit(now)
         self.results: Counter[str] = Counter()
         """Requests by outcome: `ok`, `not_modified`, `missing`, `failed`, `wrong`."""
-        self._spool = spool
+        self.spool = spool
         self._now = now
         self._slots = asyncio.Semaphore(settings.connections)
         self._proxies = {site: _proxy_for(url) for site, url in settings.urls.items()}
@@ -223,9 +240,12 @@ class Upstream:
                 if response.status == 304 and "If-None-Match" in headers:
                     return None
                 self._check(response)
-                body = self._spool.take(_pieces(response), size_max)
-                spooled = await stack.enter_async_context(body)
-                return Fetched(spooled, response.headers.get("ETag"))
+                etag = response.headers.get("ETag")
+                small = await self._small(response, size_max)
+                if len(small) <= SMALL and response.content.at_eof():
+                    return Fetched.small(small, etag)
+                body = self.spool.take(_pieces(response, small), size_max)
+                return Fetched.large(await stack.enter_async_context(body), etag)
         except TooLarge:
             raise UpstreamWrong(f"the upstream sent more than {size_max} bytes") from None
         except (ClientConnectorError, ConnectionTimeoutError) as error:
@@ -234,6 +254,15 @@ class Upstream:
             raise UpstreamWrong("the upstream redirects in circles") from None
         except (ClientConnectionError, ClientError, TimeoutError) as error:
             raise _Failed(_words(error)) from None
+
+    async def _small(self, response: ClientResponse, size_max: int) -> bytes:
+        """The body, or its first part when there is more of it. Raises TooLarge."""
+        body = bytearray()
+        while not response.content.at_eof() and len(body) <= SMALL:
+            body += await response.content.readany()
+            if len(body) > size_max:
+                raise TooLarge
+        return bytes(body)
 
     def _check(self, response: ClientResponse) -> None:
         """Raise unless the answer is a whole body."""
@@ -284,7 +313,8 @@ class Upstream:
             await self._session.close()
 
 
-async def _pieces(response: ClientResponse) -> AsyncIterator[bytes]:
+async def _pieces(response: ClientResponse, first: bytes) -> AsyncIterator[bytes]:
+    yield first
     async for piece in response.content.iter_chunked(PIECE):
         yield piece
 

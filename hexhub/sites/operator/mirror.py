@@ -166,7 +166,7 @@ async def bring(call: Call) -> StreamResponse:
         raise Invalid({"at": "must have a time zone"})
     kind = await mirror.kind_of(path)
     async with bodies.upload(call) as spooled:
-        fetched = Fetched(spooled, call.query.get("etag"))
+        fetched = Fetched.large(spooled, call.query.get("etag"))
         _, new = await mirror.mirrored.bring(path, kind, fetched, at)
     return answer(_result(path, "fetched" if new else "had"))
 

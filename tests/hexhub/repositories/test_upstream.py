@@ -53,7 +53,7 @@ async def asking(url: str, folder: Path, **settings: object) -> AsyncIterator[Up
 
 
 async def _bytes(fetched: Fetched) -> bytes:
-    return fetched.spooled.path.read_bytes()
+    return fetched.read()
 
 
 async def _hello(request: BaseRequest) -> StreamResponse:
