@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiohttp.web import Response, StreamResponse
 
-from hexhub.domain import accounts, clients, mails, rules, sessions
+from hexhub.domain import accounts, clients, mails, rules, sessions, users
 from hexhub.errors import Errors, Invalid, TooManyRequests
 from hexhub.http import auth
 from hexhub.http.call import Call
@@ -91,12 +91,12 @@ async def change_password(call: Call) -> StreamResponse:
             raise Invalid({"current": "is wrong"})
         hashed = await hub.passwords.hash(new)
         await hub.store.revoke(
-            accounts.change_password,
+            users.set_password,
             call.origin,
             user.username,
             hashed,
             call.now,
-            session=session.id,
+            keep=session.id,
         )
     except Invalid as error:
         return pages.page("dashboard_password.html", status=422, errors=error.errors, saved=False)

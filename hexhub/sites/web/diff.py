@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +21,8 @@ routes = Routes(pages.web)
 FILES_MAX = 200
 """Files whose lines are compared on one page; the names of all others are listed."""
 FILE_MAX = 300_000
+TIME_S = 6.0
+"""After this long the files that are left are only named."""
 LINES_MAX = 6_000
 OPEN_LINES = 400
 """A file with more changed lines than this starts closed."""
@@ -95,8 +98,11 @@ async def _changed(call: Call, before: Pack, after: Pack) -> tuple[list[FileDiff
         if _etag(before.entries.get(path)) != _etag(after.entries.get(path))
     ]
     found, lines = [], 0
+    clock = asyncio.get_running_loop().time
+    until = clock() + TIME_S
     for path in differing[:FILES_MAX]:
-        each = await _file(call, before, after, path, tell_lines=lines < LINES_MAX)
+        tell_lines = lines < LINES_MAX and clock() < until
+        each = await _file(call, before, after, path, tell_lines=tell_lines)
         lines += each.added + each.removed
         found.append(each)
     return found, differing[FILES_MAX:]

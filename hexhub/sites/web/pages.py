@@ -14,6 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from cluster import ClusterError
 from hexhub import __version__
+from hexhub.domain import notices
 from hexhub.errors import HubError, NotFound
 from hexhub.http import responses
 from hexhub.http.call import Call
@@ -91,6 +92,7 @@ def page(template: str, *, status: int = 200, forms_to: str = "", **values: obje
                 "actor": call.actor if call else None,
                 "csrf": visitors.form_token(call) if call else "",
                 "hub": call.hub if call else None,
+                "notice": _notice(call) if call else None,
                 "now": call.now if call else None,
                 "query": str(call.query.get("search", "")) if call else "",
                 **values,
@@ -105,6 +107,16 @@ def page(template: str, *, status: int = 200, forms_to: str = "", **values: obje
     return Response(
         status=status, body=body, headers=headers | {"Content-Type": "text/html; charset=utf-8"}
     )
+
+
+def _notice(call: Call) -> str | None:
+    """What the operator has everybody read."""
+    try:
+        with call.hub.store.view() as view:
+            found = notices.current(view)
+    except ClusterError:
+        return None
+    return found.text if found else None
 
 
 def theme(request: BaseRequest) -> str:

@@ -62,6 +62,7 @@ SIGNED_IN = (
     "/admin/mirror",
     "/admin/rules",
     "/admin/names",
+    "/admin/notice",
     "/admin/mails",
     "/admin/audit",
 )

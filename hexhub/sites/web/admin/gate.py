@@ -23,6 +23,7 @@ SECTIONS = (
     ("/admin/mirror", "Mirror"),
     ("/admin/rules", "Rules"),
     ("/admin/names", "Names"),
+    ("/admin/notice", "Notice"),
     ("/admin/mails", "Mails"),
     ("/admin/audit", "Audit log"),
 )

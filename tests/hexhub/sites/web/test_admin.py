@@ -23,6 +23,7 @@ PAGES = (
     "/admin/mirror",
     "/admin/rules",
     "/admin/names",
+    "/admin/notice",
     "/admin/mails",
     "/admin/audit",
 )
@@ -35,6 +36,7 @@ CHANGES = (
     "/admin/rules/remove",
     "/admin/names/allow",
     "/admin/names/reserve",
+    "/admin/notice",
     "/admin/mirror/evict",
     "/admin/mirror/test",
 )
@@ -120,6 +122,18 @@ async def test_accounts_are_switched_off_and_on(hub: TestHub, root: Browser) -> 
     await root.send("/admin/users", "/admin/users/mara/enable")
     await root.send("/admin/users", "/admin/users/mara/promote")
     assert await state() == (False, True)
+
+
+async def test_a_notice_is_on_every_page_and_in_every_client(hub: TestHub, root: Browser) -> None:
+    await root.send("/admin/notice", "/admin/notice", text="Down <on> Sunday", level="warn")
+    page = (await Browser(hub).get("/")).text
+    assert "Down &lt;on&gt; Sunday" in page
+    answer = await hub.nobody.get("/api/packages", Accept="application/json")
+    assert "Sunday" in answer.headers["X-Hex-Message"]
+    wrong = await root.send("/admin/notice", "/admin/notice", text='a "quote"', level="warn")
+    assert wrong.status == 422
+    await root.send("/admin/notice", "/admin/notice/clear")
+    assert "Sunday" not in (await Browser(hub).get("/")).text
 
 
 async def test_an_administrator_does_not_lock_themselves_out(root: Browser) -> None:
