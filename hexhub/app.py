@@ -21,6 +21,7 @@ from aiohttp.web import Server, ServerRunner, SockSite, UnixSite
 from cluster import ClusterError, Node, NodeSettings, Store
 from cluster.discovery import Discovery
 from hexhub import __version__, control_socket, expiry, keyring, running, sealer
+from hexhub.advisory_feed import AdvisoryFeed
 from hexhub.attempts import Attempts
 from hexhub.backup.restore import unfinished
 from hexhub.backup.schedule import Schedule
@@ -225,9 +226,21 @@ async def _open_node(config: Config, root: bytes, discovery: Discovery | None) -
 
 def _shared(config: Config, node: Node, spool: Spool, storage: Storage) -> Storage:
     """Local objects are held by several nodes; what is elsewhere is shared already."""
+    if isinstance(storage, S3Storage | HybridStorage):
+        bucket = storage.bucket if isinstance(storage, HybridStorage) else storage
+        bucket.may_sweep = partial(_may_sweep_bucket, node)
+        return storage
     if not node.clustered or not isinstance(storage, LocalStorage):
         return storage
     return PeerStorage(storage, spool, node.streams, config.node_name, node.members)
+
+
+def _may_sweep_bucket(node: Node, applied: int) -> bool:
+    """The bucket is everybody's: one node sweeps, and only what no member can still point to."""
+    state = node.status()
+    return state.role == "leader" and all(
+        member.reachable and member.applied >= applied for member in state.members
+    )
 
 
 def _catch_up(storage: PeerStorage, store: Store) -> CatchUp:
@@ -560,6 +573,10 @@ async def _until_told_to_stop(face: Face, hub: Hub, stop: asyncio.Event) -> None
         loop.create_task(hub.sender.run()),
         loop.create_task(_sweep(hub, log)),
     ]
+    address = face.config.advisories_url
+    if address is not None and not face.config.offline:
+        feed = AdvisoryFeed(hub.node, address, hub.now)
+        work.append(loop.create_task(feed.run()))
     if hub.node.clustered:
         exchange = LimitExchange(
             hub.node.streams, face.config.node_name, hub.node.members, hub.limits

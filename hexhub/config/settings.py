@@ -314,6 +314,14 @@ class Config:
         v.smtp_url, None, "Server that takes the mails", shown="no mail is sent", secret=True
     )
 
+    advisories_url: str | None = _setting(
+        v.http_url,
+        None,
+        "OSV export of security advisories, fetched once a day",
+        shown="none is fetched",
+        bare=False,
+    )
+
     # The upstream
     upstream_enabled: bool = _setting(
         v.boolean,

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import re
+import zipfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+
+import msgspec
 
 from hexhub.errors import Malformed
 from hexhub.formats import cvss_score
@@ -18,6 +23,9 @@ PUBLIC = "hexpm"
 SUMMARY_LENGTH_MAX = 500
 URL_LENGTH_MAX = 2_000
 LIST_MAX = 200
+MEMBERS_MAX = 100_000
+MEMBER_SIZE_MAX = 4 * 1024 * 1024
+UNPACKED_SIZE_MAX = 512 * 1024 * 1024
 VERSIONS_MAX = 5_000
 WORDS = {"LOW": "low", "MODERATE": "medium", "MEDIUM": "medium", "HIGH": "high"} | {
     "CRITICAL": "critical"
@@ -58,6 +66,41 @@ class Entry:
     rating: str | None
     references: tuple[tuple[str, str], ...]
     affected: tuple[Affected, ...]
+
+
+def documents(data: bytes) -> Iterator[object]:
+    """The decoded advisories of an export: JSON, a list, JSON lines, or a ZIP of JSON files.
+
+    Raises Malformed.
+    """
+    try:
+        if zipfile.is_zipfile(io.BytesIO(data)):
+            yield from _zipped(data)
+        else:
+            yield from _decoded(data)
+    except (msgspec.DecodeError, ValueError, RecursionError, zipfile.BadZipFile) as error:
+        raise Malformed(f"no OSV export: {error}") from None
+
+
+def _zipped(data: bytes) -> Iterator[object]:
+    left = UNPACKED_SIZE_MAX
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        for member in archive.infolist()[:MEMBERS_MAX]:
+            if not member.filename.endswith(".json"):
+                continue
+            left -= member.file_size
+            if member.file_size > MEMBER_SIZE_MAX or left < 0:
+                raise ValueError(f"{member.filename} is too big")
+            yield from _decoded(archive.read(member))
+
+
+def _decoded(data: bytes) -> Iterator[object]:
+    try:
+        value = msgspec.json.decode(data)
+    except msgspec.DecodeError:
+        yield from (msgspec.json.decode(line) for line in data.splitlines() if line.strip())
+        return
+    yield from value if isinstance(value, list) else [value]
 
 
 def read(value: object) -> Entry:
