@@ -44,5 +44,6 @@ def unwrap(root: bytes, purpose: str, wrapped: bytes) -> bytes:
 
 def keyed_hash(key: bytes, secret: str) -> str:
     """HMAC-SHA256 as 64 lower-case hex digits (http-api.md §2.2)."""
-    text = secret.encode("utf-8", "surrogatepass")  # whatever a client sends is no key, not an error
+    # Whatever a client sends is at worst no key: it is never an error.
+    text = secret.encode("utf-8", "surrogatepass")
     return hmac.new(key, text, hashlib.sha256).hexdigest()
