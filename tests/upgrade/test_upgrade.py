@@ -6,7 +6,6 @@ import os
 import re
 import subprocess
 import tarfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -82,7 +81,7 @@ def test_a_backup_of_an_earlier_format_is_restored(number: int, tmp_path: Path) 
 
 
 @pytest.fixture
-def base(tmp_path: Path) -> Iterator[Path]:
+def base(tmp_path: Path) -> Path:
     """The code of the commit in BASE, in a folder of its own."""
     commit = (HERE / "BASE").read_text().strip()
     folder = tmp_path / "base"
