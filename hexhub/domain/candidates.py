@@ -101,7 +101,7 @@ def _text_problem(value: object, *, required: bool) -> str | None:
 
 
 def _licenses_problem(licenses: object, public: bool) -> str | None:
-    if licenses in (None, []):
+    if licenses is None:
         return rules.BLANK if public else None
 
     def known(license: str) -> str | None:
