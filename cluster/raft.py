@@ -118,6 +118,7 @@ class _Core(SyncObj):  # type: ignore[misc]
         member = Member(me)
         transport = self.transport = _Transport(raft, member)
         nodes = [Member(other) for other in others]
+        self._parked: dict[Member, int] = {}
         super().__init__(member, nodes, conf, nodeClass=Member, transport=transport)
 
     def _SyncObj__doApplyCommand(self, command: bytes) -> Applied | None:
@@ -132,9 +133,28 @@ class _Core(SyncObj):  # type: ignore[misc]
     ) -> list[Entry]:
         return [] if start is None else self._raft.journal.run(start, count, maxSizeBytes)
 
+    def _SyncObj__getCurrentLogIndex(self) -> int:
+        return self._raft.journal.last_index
+
+    def _SyncObj__getCurrentLogTerm(self) -> int:
+        journal = self._raft.journal
+        return journal.term_at(journal.last_index) or 0
+
     def _SyncObj__sendAppendEntries(self) -> None:
-        if not self._raft.announced():
-            SyncObj._SyncObj__sendAppendEntries(self)
+        if self._raft.announced():
+            return
+        for node, index in self._parked.items():
+            if self._SyncObj__raftNextIndex.get(node) == index:
+                self._SyncObj__raftNextIndex[node] = self._raft.journal.first_index
+        self._parked.clear()
+        SyncObj._SyncObj__sendAppendEntries(self)
+
+    def park(self, node: Member) -> None:
+        """No piece of a snapshot can go to this member now: else the loop that sends would ask
+        again, and send a heartbeat, as fast as it can until a tick is over.
+        """
+        index = self._parked[node] = self._raft.journal.last_index + 1
+        self._SyncObj__raftNextIndex[node] = index
 
     def _SyncObj__changeCluster(self, request: tuple[str, str]) -> bool:
         """One change at a time: PySyncObj's own check never fires (C9)."""
@@ -202,7 +222,7 @@ class Raft:
         )
         core = self._core = _Core(self, self.member, self.others, _conf(journal))
         self.carrier = carrier(self) if carrier is not None else self._wires()
-        snapshots.backlog = self.carrier.backlog
+        snapshots.backlog, snapshots.park = self.carrier.backlog, core.park
         core._SyncObj__serializer = snapshots
         core._SyncObj__raftLastApplied = state.applied[0]  # what is in the rows is not read again
         if not self.others and self.standing:

@@ -33,7 +33,7 @@ IDLE, RUNNING, DONE, FAILED = range(4)
 META = "META"
 PIECE_BYTES: Final = 256 << 10
 BACKLOG_BYTES_MAX: Final = 4 << 20
-WINDOW: Final = 32
+WINDOW: Final = 64
 """Pieces on their way to a disk that may be slow; nothing else waits for it."""
 PIECES_A_TICK: Final = 8
 """So that a tick stays short beside a snapshot."""
@@ -146,6 +146,7 @@ class Snapshots:
         self.lent = 0
         """How many newcomers copy the newest outside of the log; the journal behind it is kept."""
         self.backlog: Callable[[str], int] = lambda member: 0
+        self.park: Callable[[Any], None] = lambda node: None
         self.addresses: Callable[[], dict[str, tuple[str, int]]] = dict
         path.mkdir(parents=True, exist_ok=True)
         self.meta = load(path)
@@ -236,6 +237,12 @@ class Snapshots:
 
     def getTransmissionData(self, node: Any) -> tuple[bytes, bool, bool] | None:
         """The next piece for a member, whether it is the first and the last; None: not now."""
+        found = self._next_piece(node)
+        if found is None:
+            self.park(node)
+        return found
+
+    def _next_piece(self, node: Any) -> tuple[bytes, bool, bool] | None:
         if self.backlog(str(node.id)) > BACKLOG_BYTES_MAX:
             return None
         sending = self._sending.get(node)

@@ -29,6 +29,7 @@ READ_BYTES_MAX: Final = 4 << 20
 RECEIVE_BYTES: Final = 256 << 10
 PARTS_MAX: Final = 64
 SILENT_SECONDS: Final = 2.0
+HELD_UP_SECONDS: Final = 0.3
 KEPT_BYTES_MAX: Final = 1 << 20
 
 
@@ -188,6 +189,7 @@ class Wires:
         self._ended = ended
         self._receive = receive
         self._wires: dict[str, Wire] = {}
+        self._looked = time.monotonic()
 
     def adopt(self, link: Link) -> None:
         """Take over a greeted connection to a member."""
@@ -219,10 +221,18 @@ class Wires:
             wire.end()
 
     def end_silent(self) -> None:
-        """Close what has not been heard for long: pings come ten times a second."""
-        since = time.monotonic() - SILENT_SECONDS
-        for wire in [one for one in self._wires.values() if one.heard < since]:
-            wire.end()
+        """Close what has not been heard for long: pings come ten times a second.
+
+        A time in which nobody looked, for this thread was held up, is not one of silence.
+        """
+        now = time.monotonic()
+        held_up, self._looked = now - self._looked, now
+        for wire in list(self._wires.values()):
+            if held_up > HELD_UP_SECONDS:
+                wire.heard += held_up
+            if wire.heard < now - SILENT_SECONDS:
+                log.info("a connection ends: nothing was heard for %.1f s", now - wire.heard)
+                wire.end()
 
     def close(self) -> None:
         for wire in list(self._wires.values()):
