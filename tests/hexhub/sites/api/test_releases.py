@@ -444,6 +444,11 @@ async def test_what_a_release_may_not_say(
     assert (hub.hub.store.applied, hub.traces()) == before
 
 
+async def test_a_list_of_licenses_may_be_empty_but_not_missing(mara: Person, name: str) -> None:
+    """rebar3 writes such a list, and hexpm takes it."""
+    assert (await mara.publish(crafted(metadata(name, licenses=[])))).status == 201
+
+
 async def test_private_packages_may_say_less(hub: TestHub, mara: Person, name: str) -> None:
     await hub.organization(f"org_{name}", mara)
     said = metadata(name, description=None, licenses=["My Own Terms"])
