@@ -40,6 +40,10 @@ def status(options: Options, as_json: bool) -> None:
         f"{'a' if value['quorum'] else 'no'} quorum, leader {value['leader'] or 'unknown'}; "
         f"{value['blobs_behind']} objects to fetch\n"
     )
+    if value.get("removed"):
+        words += "it was taken out of its cluster, and takes no writes: it must join anew\n"
+    if value.get("waits_for"):
+        words += f"it waits for {value['waits_for']}\n"
     show(value, as_json, words + table(rows, ("MEMBER", "ROLE", "REACHABLE", "APPLIED", "LAG")))
     if not value["quorum"]:
         raise click.exceptions.Exit(6)

@@ -37,6 +37,12 @@ def _address(node: MemberNode) -> str:
     return f"{node.name}@127.0.0.1:{node.environment['CLUSTER_PORT']}"
 
 
+def _post(node: MemberNode, path: str, value: object, key: str) -> int:
+    headers = {"content-type": "application/json"}
+    body = json.dumps(value).encode()
+    return node.request("POST", path, key=key, body=body, headers=headers).status
+
+
 def _serves(node: MemberNode) -> bool:
     return node.request("GET", "/repo/tarballs/first-1.0.0.tar").body == CONTENT
 
@@ -56,8 +62,12 @@ def test_one_node_with_data_becomes_three_and_they_come_and_go(lone: Members) ->
     refused = third.try_command("cluster", "join", _address(first))
     assert refused.code == 5
     assert "--force --discard hub3" in refused.stderr
-    third.command("cluster", "join", _address(second), "--force", "--discard", "hub3")
+    third.command("user", "admin", "nora")
+    key = third.create_key("nora", "api")
+    wanted = {"target": _address(second), "discard": "hub3"}
+    assert _post(third, "/api/cluster/join", wanted, key) == 200
     _healthy(3, *lone)
+    assert third.request("GET", "/api/users/me", key=key).status == 401
     assert _serves(third)
     assert third.try_command("user", "list").stdout == first.try_command("user", "list").stdout
     again = third.try_command("cluster", "join", _address(first), "--force", "--discard", "hub3")
@@ -67,7 +77,8 @@ def test_one_node_with_data_becomes_three_and_they_come_and_go(lone: Members) ->
     assert plan["ready"]
     assert plan["plan"][-1]["member"] == first.state()["leader"]
 
-    third.command("cluster", "leave")
+    first.command("user", "admin", "mara")
+    assert _post(third, "/api/cluster/leave", {}, first.create_key("mara", "api", name="a")) == 200
     _healthy(2, first, second)
     _healthy(1, third)
     assert third.state()["cluster"] != first.state()["cluster"]
