@@ -213,7 +213,9 @@ def test_joining_and_leaving_take_an_administrator(three: Members, mara: str) ->
     three.wait_until_healthy()
 
 
-@pytest.mark.parametrize(("program", "rounds"), [("nginx", 3), ("haproxy", 1)])
+@pytest.mark.parametrize(
+    ("program", "rounds"), [("nginx", 3), pytest.param("haproxy", 3, marks=pytest.mark.long)]
+)
 def test_rebar3_publishes_and_fetches_behind_one_address_while_nodes_die(
     three: Members, mara: str, tmp_path: Path, program: str, rounds: int
 ) -> None:
