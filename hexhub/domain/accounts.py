@@ -9,7 +9,7 @@ from datetime import datetime
 import msgspec
 
 from cluster import Transaction, View
-from hexhub.domain import audit, audited, mails, organizations, owners, rules, sessions, users
+from hexhub.domain import audit, audited, mails, organizations, owners, rules, users
 from hexhub.domain.audit import Origin
 from hexhub.errors import Errors, Invalid
 from hexhub.schema import (
@@ -98,21 +98,6 @@ def choose_mails(
     }
     audit.record(tx, origin, "email.options", params, now, user=user.username)
     return changed
-
-
-def change_password(
-    tx: Transaction,
-    origin: Origin,
-    username: str,
-    password_hash: str,
-    now: datetime,
-    *,
-    session: str | None,
-) -> User:
-    """Set a new password, and end every session but the one in which it was done."""
-    user = users.set_password(tx, origin, username, password_hash, now)
-    sessions.end_all(tx, f"user:{user.username}", now, but=session)
-    return user
 
 
 def delete(tx: Transaction, origin: Origin, username: str, now: datetime) -> None:

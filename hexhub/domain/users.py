@@ -89,10 +89,17 @@ def create(
 
 
 def set_password(
-    tx: Transaction, origin: Origin, username: str, password_hash: str, now: datetime
+    tx: Transaction,
+    origin: Origin,
+    username: str,
+    password_hash: str,
+    now: datetime,
+    *,
+    keep: str | None = None,
 ) -> User:
-    """Replace the password."""
+    """Replace the password, and end every session but the one to `keep`: the old may be known."""
     user = _change(tx, username, now, password_hash=password_hash)
+    sessions.end_all(tx, f"user:{user.username}", now, but=keep)
     audit.record(tx, origin, "password.update", {}, now, user=user.username)
     _tell_password_changed(tx, user, now)
     return user

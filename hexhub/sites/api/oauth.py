@@ -145,7 +145,7 @@ async def token(call: Call) -> StreamResponse:
 
 async def _by_device_code(call: Call, client: OauthClient) -> Issued:
     code = _text(call, "device_code")
-    return await call.hub.store.transact(
+    return await call.hub.store.revoke(  # a former pair ends
         device_codes.poll,
         call.hub.new_mint(),
         client,
@@ -158,7 +158,7 @@ async def _by_refresh_token(call: Call, client: OauthClient) -> Issued:
     presented = _text(call, "refresh_token")
     if presented is None:
         raise OauthRefused("invalid_grant", "Missing refresh token")
-    return await call.hub.store.transact(
+    return await call.hub.store.revoke(
         tokens.refresh, call.hub.new_mint(), client, presented, call.now
     )
 

@@ -158,3 +158,11 @@ def test_an_access_token_lives_long_enough_for_clients() -> None:
     """With less than 300 s left clients refresh before every command."""
     left = tokens.ACCESS_FOR.total_seconds()
     assert left > 300
+
+
+async def test_a_password_from_the_operator_ends_every_session(hub: TestHub, mara: Person) -> None:
+    client = bearer(hub, "mara", await let_in(hub, "mara"))
+    hashed = await hub.hub.passwords.hash("another password")
+    await hub.hub.store.transact(users.set_password, OPERATOR, "mara", hashed, hub.hub.now())
+    assert (await client.get("/api/users/me")).status == 401
+    assert (await mara.get("/api/users/me")).status == 200
