@@ -395,6 +395,7 @@ class Downloads(Record, kw_only=True):
 class AuditRecord(Record, kw_only=True):
     """A change: who (`by`, `key`), from where, what. Never changed once it is sealed.
 
+    `key` is the name of a key, or `oauth:CLIENT`; None for a password, a page or the operator.
     `moment` is ISO 8601 with microseconds, `n` counts what one actor did in it. `place`, `previous`
     and `hash` are its link of the chain; None until the sealer gave it one (domain/audit.py).
     """

@@ -82,7 +82,6 @@ def record(
         organization = package.repository
     moment = now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     n = tx.count(AuditRecord, moment, origin.by)
-    key = origin.actor.key
     tx.put(
         AuditRecord(
             moment=moment,
@@ -93,11 +92,18 @@ def record(
             user=origin.actor.user.username if origin.actor.user else user,
             organization=organization or origin.actor.organization,
             package=subject(package) if package else None,
-            key=key.name if key else None,
+            key=_credential(origin.actor),
             ip=origin.ip,
             user_agent=origin.user_agent[:USER_AGENT_LENGTH_MAX],
         )
     )
+
+
+def _credential(actor: Actor) -> str | None:
+    """What was shown: the name of a key, or the client that an access token was made for."""
+    if actor.key is not None:
+        return actor.key.name
+    return f"oauth:{actor.token.client}" if actor.token else None
 
 
 def number(created_at: datetime) -> int:
