@@ -14,11 +14,11 @@ from hexhub.cli import hexhub
 DOCS = Path(__file__).resolve().parents[3] / "docs"
 LINES = sorted(
     {
-        line
+        line.strip()
         for page in DOCS.rglob("*.md")
         for block in re.findall(r"^```sh\n(.*?)^```", page.read_text("utf-8"), flags=re.M | re.S)
-        for line in block.splitlines()
-        if line.startswith("hexhub ") and not re.search(r"[$<>|\\]", line)
+        for line in re.split(r"[;\n]", block)
+        if line.strip().startswith("hexhub ") and not re.search(r"[$<>|\\]", line)
     }
 )
 

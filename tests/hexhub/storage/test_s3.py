@@ -222,6 +222,20 @@ async def test_many_readers_of_a_cold_object_fetch_it_once(
     assert [method for method, _ in faults.seen].count("GET") == 1
 
 
+async def test_a_copy_with_a_flipped_bit_is_fetched_again(
+    hybrid: tuple[HybridStorage, Faults], spool: Spool, tmp_path: Path
+) -> None:
+    storage, _ = hybrid
+    checksum = await put(storage, spool, b"sound" * 100)
+    copy = tmp_path / "cache" / checksum.hex()[:2] / checksum.hex()
+    copy.write_bytes(b"Sound" + b"sound" * 99)
+    fresh = LocalStorage(tmp_path / "cache")
+    again = HybridStorage(storage.bucket, fresh, Spool(tmp_path / "spool-again"), 100_000)
+    assert await read(again, checksum) == b"sound" * 100
+    assert copy.read_bytes() == b"sound" * 100
+    await fresh.close()
+
+
 async def test_copies_of_an_earlier_run_are_taken_up(
     hybrid: tuple[HybridStorage, Faults], spool: Spool, tmp_path: Path
 ) -> None:
