@@ -40,10 +40,17 @@ def chromium() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture(scope="module")
-def hub(node: RunningNode) -> content.Filled:
-    """A node with people, packages and documentation."""
-    return content.fill(node)
+@pytest.fixture(scope="session")
+def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[content.Filled]:
+    """A node with people, packages and documentation, the same for all modules that only read."""
+    running = RunningNode(tmp_path_factory.mktemp("hub"), {})
+    try:
+        yield content.fill(running)
+    finally:
+        code = running.stop()
+    log = running.log_text()
+    assert code == 0, f"the node ended with {code}:\n{log[-4000:]}"
+    assert "Traceback" not in log, log[-8000:]
 
 
 Window = Callable[..., Page]
