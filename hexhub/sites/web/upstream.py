@@ -27,7 +27,7 @@ async def find(call: Call, name: str) -> tuple[Package, list[Release]]:
     if not await mirror.knows(name):
         raise NotFound
     _, package = await mirror.package(name)
-    document = await _document(mirror, name)
+    document = await _document(call, mirror, name)
     releases = [_release(each, package, document, call.now) for each in package.releases]
     releases.sort(key=lambda each: Version.parse(each.version), reverse=True)
     created = min((each.created_at for each in releases), default=call.now)
@@ -51,14 +51,20 @@ async def contents(call: Call, release: Release) -> bytes:
     return (await mirror.tarball(release.package, release.version)).row.checksum
 
 
-async def _document(mirror: Mirror, name: str) -> dict[str, Any]:
+async def _document(call: Call, mirror: Mirror, name: str) -> dict[str, Any]:
     """What the upstream's API says of a package; empty when it cannot be asked."""
     try:
         copy = await mirror.document(name, f"packages/{name}")
-        value = msgspec.json.decode(await mirror.read(copy.row))
+        value = msgspec.json.decode(await _bytes(call, copy.row.checksum))
     except (HubError, msgspec.DecodeError):
         return {}
     return value if isinstance(value, dict) else {}
+
+
+async def _bytes(call: Call, checksum: bytes) -> bytes:
+    """A kept file; a small one is in memory before it is on the disk."""
+    known = call.hub.small_blobs.get(checksum)
+    return known if known is not None else await (await call.hub.storage.open(checksum)).read()
 
 
 def _meta(document: dict[str, Any]) -> PackageMeta:
