@@ -392,6 +392,9 @@ async def serve(config: Config, log: structlog.typing.FilteringBoundLogger) -> N
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
         certificates = _certificates(config)
+        # Whoever sends SIGHUP wants files to be read again, not the node to end.
+        told = certificates.told.set if certificates is not None else lambda: None
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, told)
         if certificates is not None:
             stack.push_async_callback(_end, asyncio.create_task(certificates.run()))
         face = Face(config, sock, Metrics(), log, certificates)

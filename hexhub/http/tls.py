@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from contextlib import suppress
 from pathlib import Path
 
 import structlog
@@ -20,6 +21,8 @@ class Certificates:
         """Raises Refused for files that cannot be read or do not belong together."""
         self._files = (certificate, key)
         self._seen = self._state()
+        self.told = asyncio.Event()
+        """Set it to have the files looked at now."""
         try:
             self.context = self._fresh()
         except (OSError, ssl.SSLError) as error:
@@ -60,10 +63,13 @@ class Certificates:
         return True
 
     async def run(self) -> None:
-        """Look every few seconds, for ever."""
+        """Look every few seconds, and whenever told to, for ever."""
         log = structlog.get_logger()
         while True:
-            await asyncio.sleep(LOOK_EVERY_S)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_EVERY_S):
+                    await self.told.wait()
+            self.told.clear()
             try:
                 if await asyncio.to_thread(self.look):
                     log.info("new certificate taken up", path=str(self._files[0]))

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from hexhub.config import describe, load
+from hexhub.config import check_listening, describe, load
 
 ROOT = Path(__file__).resolve().parents[2]
 INSTRUCTIONS = {
@@ -139,7 +139,8 @@ def test_the_compose_file_gives_nodes_only_settings_and_no_rights(tmp_path: Path
         assert set(given) <= setting_names(tmp_path)
         if "SECRET_KEY_BASE_FILE" in given:
             given["SECRET_KEY_BASE_FILE"] = str(tmp_path / "secret")
-        load(given, checkout=tmp_path)
+        image = {"HEXHUB_HOST": image_environment()["HEXHUB_HOST"]}
+        check_listening(load(image | given, checkout=tmp_path))
     members = {s["environment"]["NODE_NAME"] for n, s in nodes.items() if n != "hexhub"}
     named = nodes["hub1"]["environment"]["CLUSTER_NODES"].split(",")
     assert {each.partition("@")[0] for each in named} == members

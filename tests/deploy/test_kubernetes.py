@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from hexhub import app
-from hexhub.config import describe, load
+from hexhub.config import check_listening, describe, load
 from hexhub.http.metrics import Metrics
 from tests.deploy.shapes import manifest_faults
 
@@ -152,6 +152,7 @@ def test_every_name_of_the_environment_is_a_setting_that_arrives(tmp_path: Path)
     ours = set(given) - {"POD_NAMESPACE", "HEXHUB_SERVICE_HOST", "HEXHUB_PORT"}
     assert ours <= names
     config = load(given, checkout=tmp_path)
+    check_listening(config)
     assert config.node_name == "hexhub-0"
     assert config.cluster_advertise == "hexhub-0.hexhub-peers.hubs.svc.cluster.local"
     assert config.cluster_discovery_type == "dns"

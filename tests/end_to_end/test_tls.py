@@ -102,6 +102,14 @@ def test_a_node_speaks_tls_and_nothing_else(tmp_path: Path) -> None:
         connection.request("GET", "/health")
         assert json.loads(connection.getresponse().read())["status"] == "ok"
         connection.close()
+        fresh, fresh_key = certificates.write(tmp_path, "localhost", "fresh")
+        shutil.copy(fresh_key, key)
+        shutil.copy(fresh, certificate)
+        node.send_signal(signal.SIGHUP)
+        wanted = ssl.PEM_cert_to_DER_cert(fresh.read_text())
+        while ssl.PEM_cert_to_DER_cert(ssl.get_server_certificate(("127.0.0.1", port))) != wanted:
+            assert time.monotonic() < deadline + 30
+            assert node.poll() is None
         with socket.create_connection(("127.0.0.1", port), timeout=10) as plain:
             plain.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
             assert b"200 OK" not in plain.recv(100)
