@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import tarfile
 import zlib
@@ -181,7 +182,7 @@ class _Pieces:
 @contextmanager
 def _opened(path: Path) -> Iterator[tarfile.TarFile]:
     try:
-        with tarfile.open(path, "r|gz") as archive:
+        with gzip.open(path) as plain, tarfile.open(fileobj=plain, mode="r|") as archive:
             yield archive
     except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
         raise NotWhole(f"{path} cannot be read as a backup: {error}") from None

@@ -36,8 +36,10 @@ from hexhub.schema import schema
 from hexhub.storage import Storage
 
 CHUNK = 1 << 20
-LEVEL = 1
-"""Most of a backup is compressed already."""
+GZIP = 31
+"""zlib's word for a gzip stream."""
+TABLES_LEVEL, OBJECTS_LEVEL = 1, 0
+"""Objects are compressed already: doing it again would only cost time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +79,7 @@ async def stream(
             size = os.fstat(file.fileno()).st_size
             async for piece in writer.member(TABLES + path.name, size, _read(file.fileno(), size)):
                 yield piece
+    yield writer.change_level(OBJECTS_LEVEL)
     missing: list[str] = []
     for checksum in sorted(wanted):
         try:
@@ -139,7 +142,13 @@ class _Writer:
 
     def __init__(self) -> None:
         self.members: dict[str, Member] = {}
-        self._gzip = zlib.compressobj(LEVEL, zlib.DEFLATED, 31)
+        self._gzip = zlib.compressobj(TABLES_LEVEL, zlib.DEFLATED, GZIP)
+
+    def change_level(self, level: int) -> bytes:
+        """End one gzip stream and begin another behind it; readers take them as one."""
+        ended = self._gzip.flush()
+        self._gzip = zlib.compressobj(level, zlib.DEFLATED, GZIP)
+        return ended
 
     async def small(self, name: str, body: bytes) -> bytes:
         async def once() -> AsyncIterator[bytes]:
