@@ -55,6 +55,7 @@ class Facts(Protocol):
     def others(self) -> frozenset[str]: ...
     @property
     def known(self) -> frozenset[str]: ...
+    def unseat(self, member: str, term: int) -> None: ...
 
 
 @dataclass(slots=True)
@@ -280,6 +281,8 @@ class Peers:
             self._unled.pop(member, None)
         else:
             self._unled[member] = now
+        if message["term"] > facts.term and facts.leading and member in facts.others:
+            facts.unseat(member, message["term"])  # it follows nobody of an older term
         if message["term"] != facts.term or message["sent"] > now:
             return
         if facts.leading and self._term == facts.term:

@@ -429,6 +429,11 @@ class Raft:
         elif not self.peers.receive(member, message):
             self.guard.incoming(member, message)
 
+    def unseat(self, member: str, term: int) -> None:
+        """A member has seen a later term: lead no more in this one, and vote for nobody by it."""
+        vote = {"type": "request_vote", "term": term, "last_log_index": -1, "last_log_term": -1}
+        self._deliver(member, vote)
+
     def reconfigured(self, request: tuple[str, str], *, reverse: bool) -> None:
         """PySyncObj has one member more or less, from the entry on, not from its commit."""
         kind, member = request

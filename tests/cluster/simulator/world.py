@@ -182,9 +182,10 @@ class World:
         disk = self.disks[member]
         journal = Journal(disk.log)  # type: ignore[arg-type]
         state: Any = disk.state
+        vars(state).pop("switch", None)
         if not len(journal):
             journal.begin(boot.FIRST, disk.identity)
-        meta = copies.load(disk.path)
+        meta = copies.load(disk.path / boot.SNAPSHOTS)
         try:
             boot._agree(journal, state, meta, disk.path)
         except Damaged as error:
@@ -195,8 +196,12 @@ class World:
         def beside(work: Callable[[], None]) -> None:
             jobs.append(work)
 
-        snapshots = Snapshots(disk.path, state, journal, room=lambda size: True, beside=beside)
+        snapshots = Snapshots(
+            disk.path / boot.SNAPSHOTS, state, journal, room=lambda size: True, beside=beside
+        )
         state.noted = self.noted
+        self.make_fragile(state, "switch")
+        self.make_fragile(journal, "rebase")
         offset = self.offsets.setdefault(member, self.chance.random() * 1000)
         raft = Raft(
             journal,
@@ -218,6 +223,22 @@ class World:
         self.running[member] = raft
         for other in list(self.running):
             self.connect(member, other)
+
+    def make_fragile(self, owner: Any, name: str) -> None:
+        """A member may end right before and right after a step of taking over a snapshot."""
+        real = getattr(owner, name)
+
+        def step(*args: Any) -> None:
+            self.perhaps_end(name)
+            real(*args)
+            self.perhaps_end(name)
+
+        setattr(owner, name, step)
+
+    def perhaps_end(self, where: str) -> None:
+        if self.chance.random() < 0.1:
+            self.counts[f"ended at {where}"] += 1
+            raise Crashed(where)
 
     def ended_itself(self, why: str) -> None:
         raise Crashed(why)
