@@ -72,7 +72,7 @@ class Shelf:
         left = resigned.filtered(package, self._mirror.rules, now)
         if left.complete:
             # The very bytes that the upstream signed: fields that we do not know stay too.
-            payload = await self._mirror.payload(copy.row)
+            payload = await self._mirror.believed.payload(copy.row)
         else:
             payload = wire.encode_package(left.package)
         return _Made(source, left.until, resigned.sign(payload, self._key))
@@ -123,7 +123,7 @@ class Shelf:
             payload = wire.join((merged[name] for name in sorted(merged)), PUBLIC)
             return resigned.sign(payload, self._key)
 
-        return await self._mirror.on_thread(build)
+        return await self._mirror.believed.on_thread(build)
 
     def _fresh(self, path: str, source: tuple[object, ...], now: datetime) -> _Made | None:
         made = self._made.get(path)

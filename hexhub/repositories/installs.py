@@ -55,7 +55,7 @@ async def kind(mirror: Mirror, file: str) -> Kind:
         raise NotFound
 
     async def verify(path: str, fetched: Fetched, old: Kept | None) -> None:
-        body = await mirror.on_thread(fetched.read)
+        body = await mirror.believed.on_thread(fetched.read)
         if hashlib.sha512(body).hexdigest() not in wanted:
             raise UpstreamWrong(f"{path}: its checksum is not the one of the list")
 
@@ -108,7 +108,7 @@ async def _digests(mirror: Mirror, build: re.Match[str]) -> set[str]:
     listed = await _list(mirror, name, name)
     return {
         row[1].lower()
-        for row in _rows(await mirror.read(listed.row))
+        for row in _rows(await mirror.believed.read(listed.row))
         if row[0] == build["version"]
         and row[2] == build["elixir"]
         and (not build["otp"] or (len(row) > 3 and row[3] == build["otp"]))

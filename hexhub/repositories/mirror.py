@@ -9,9 +9,8 @@ from __future__ import annotations
 import asyncio
 import random
 import re
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Callable, Iterable, Set
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, TypeVar
 
@@ -22,9 +21,10 @@ from cluster import Change, ClusterError, Record
 from hexhub.domain import kept, mirror_rules, upstream_names
 from hexhub.domain.mirror_rules import RuleSet
 from hexhub.errors import HubError, NotFound, RefusedByRule, UpstreamWrong
-from hexhub.formats import registry as wire, registry_chunks, resource_path
+from hexhub.formats import registry as wire, resource_path
 from hexhub.formats.resource_path import NAME_MAX
-from hexhub.repositories import installs, verification
+from hexhub.repositories import installs
+from hexhub.repositories.believed import DOCUMENT_SIZE_MAX, Believed, checksum_of
 from hexhub.repositories.copies import Copies
 from hexhub.repositories.mirrored import Copy, Kind, Mirrored
 from hexhub.repositories.together import Vouched
@@ -40,18 +40,10 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-ARCHIVE_SIZE_MAX = 16 * 1024 * 1024
-"""Bytes of a tarball or docs archive (docs.md §1)."""
-DOCUMENT_SIZE_MAX = 8 * 1024 * 1024
-INSTALL_SIZE_MAX = 64 * 1024 * 1024
-OFF_LOOP_SIZE = 16 * 1024
-"""Bodies above this many bytes are inflated and read on a thread."""
 UPKEEP_EVERY_S = 60.0
 ROWS_AT_ONCE = 200
 SEARCHES_MAX = 200
 SEARCH_FRESH = timedelta(seconds=60)
-DECODED_MAX = 2000
-"""Packages kept decoded."""
 NAMES: tuple[type[Record], ...] = (Package, ReservedName, AllowedName)
 """What decides which names are withheld."""
 MISSING_AGAIN = timedelta(seconds=5)
@@ -74,17 +66,12 @@ class Mirror:
         self.upstream = upstream
         self.copies = Copies(store)
         self.mirrored = Mirrored(upstream, self.copies, storage, small, now)
+        self.believed = Believed(self.copies, self.mirrored, storage, small, public_key)
         self.now = now
         self.refused: Counter[str] = Counter()
         """Requests refused, by the kind of the rule."""
         self.quota = quota
         self._store = store
-        self._storage = storage
-        self._small = small
-        self._public_key = public_key
-        self._executor = ThreadPoolExecutor(1, "mirror")
-        self._decoded: OrderedDict[bytes, wire.RegistryPackage] = OrderedDict()
-        self._lists: dict[str, tuple[bytes, dict[str, bytes]]] = {}
         self._searches: dict[str, tuple[datetime, list[dict[str, object]]]] = {}
         self._rules: RuleSet | None = None
         self._own_names: set[str] | None = None
@@ -93,36 +80,6 @@ class Mirror:
         self.names_changes = 0
         """How often the rules, or the names that may be withheld, have changed."""
         store.subscribe(self._changed)
-        self.package_kind = Kind(
-            site="repo",
-            size_max=verification.RESOURCE_SIZE_MAX,
-            verify=self._verify_package,
-            early=True,
-        )
-        self.list_kind = Kind(
-            site="repo", size_max=verification.RESOURCE_SIZE_MAX, verify=self._verify_list
-        )
-        self.tarball_kind = Kind(
-            site="repo",
-            size_max=ARCHIVE_SIZE_MAX,
-            verify=self._verify_tarball,
-            fresh=None,
-            early=True,
-        )
-        self.docs_kind = Kind(
-            site="repo",
-            size_max=ARCHIVE_SIZE_MAX,
-            verify=self._verify_docs,
-            fresh=timedelta(days=1),
-            stale=timedelta(days=1),
-            absent=timedelta(minutes=5),
-        )
-        self.document_kind = Kind(
-            site="api",
-            size_max=DOCUMENT_SIZE_MAX,
-            verify=self._verify_document,
-            accept="application/json",
-        )
 
     @property
     def rules(self) -> RuleSet:
@@ -192,12 +149,12 @@ class Mirror:
 
     async def listing(self, path: str) -> Copy:
         """`names` or `versions` as the upstream signed it."""
-        return await self.mirrored.get(path, self.list_kind)
+        return await self.mirrored.get(path, self.believed.listing)
 
     async def entries(self, path: str) -> tuple[Copy, dict[str, bytes]]:
         """`names` or `versions` and its encoded entries by package."""
         copy = await self.listing(path)
-        return copy, await self._list_of(copy.row)
+        return copy, await self.believed.list_of(copy.row)
 
     async def package(
         self, name: str, *, newer_than: datetime | None = None
@@ -205,14 +162,14 @@ class Mirror:
         """A package as the upstream signed it, and what that says."""
         self.require_askable(name)
         path = f"packages/{name}"
-        copy = await self.mirrored.get(path, self.package_kind, newer_than=newer_than)
+        copy = await self.mirrored.get(path, self.believed.package, newer_than=newer_than)
         try:
-            return copy, await self._package_of(copy.row)
+            return copy, await self.believed.package_of(copy.row)
         except HubError:
             # The bytes were lost or damaged here: they are to be had where they came from.
             self.mirrored.forget(path)
-            copy = await self.mirrored.get(path, self.package_kind)
-            return copy, await self._package_of(copy.row)
+            copy = await self.mirrored.get(path, self.believed.package)
+            return copy, await self.believed.package_of(copy.row)
 
     async def tarball(self, name: str, version: str) -> Copy:
         """A tarball that is the one of the signed registry and that no rule holds back."""
@@ -223,15 +180,15 @@ class Mirror:
             package = await self._package_with(name, version)
         self.require_free(name, version, package)
         try:
-            return await self.mirrored.get(path, self.tarball_kind)
+            return await self.mirrored.get(path, self.believed.tarball)
         except UpstreamWrong:
             # Perhaps the release was replaced and our registry is the old half (mirror.md §2.4).
-            before = _checksum(package, version)
+            before = checksum_of(package, version)
             _, package = await self.package(name, newer_than=self.now())
-            if _checksum(package, version) == before:
+            if checksum_of(package, version) == before:
                 raise
         self.mirrored.forgive(path)
-        return await self.mirrored.get(path, self.tarball_kind)
+        return await self.mirrored.get(path, self.believed.tarball)
 
     async def _package_with(self, name: str, version: str) -> wire.RegistryPackage:
         """The package, looked up anew when it does not have this release yet. Raises NotFound."""
@@ -247,12 +204,12 @@ class Mirror:
     async def docs(self, name: str, version: str) -> Copy:
         """The docs archive of a release."""
         self.require_askable(name)
-        return await self.mirrored.get(f"docs/{name}-{version}.tar.gz", self.docs_kind)
+        return await self.mirrored.get(f"docs/{name}-{version}.tar.gz", self.believed.docs)
 
     async def document(self, name: str, path: str) -> Copy:
         """A JSON document of the upstream's API about a package; `path` is below its API's URL."""
         self.require_askable(name)
-        return await self.mirrored.get(f"api/{path}", self.document_kind, at=path)
+        return await self.mirrored.get(f"api/{path}", self.believed.document, at=path)
 
     async def install(self, file: str) -> Copy:
         """A file below `installs/`: a list of builds, its signature, or a build."""
@@ -281,7 +238,7 @@ class Mirror:
     async def _search(self, query: str) -> list[dict[str, object]]:
 
         async def take(fetched: Fetched) -> list[dict[str, object]]:
-            body = await self.on_thread(fetched.read)
+            body = await self.believed.on_thread(fetched.read)
             try:
                 return msgspec.json.decode(body, type=list[dict[str, object]])
             except (msgspec.DecodeError, RecursionError):
@@ -316,11 +273,11 @@ class Mirror:
         if resource is None:
             raise NotFound(f"{path} is no path of a repository")
         kinds = {
-            "names": self.list_kind,
-            "versions": self.list_kind,
-            "packages": self.package_kind,
-            "tarballs": self.tarball_kind,
-            "docs": self.docs_kind,
+            "names": self.believed.listing,
+            "versions": self.believed.listing,
+            "packages": self.believed.package,
+            "tarballs": self.believed.tarball,
+            "docs": self.believed.docs,
         }
         if resource.kind not in kinds:
             raise NotFound(f"{path} is not mirrored")
@@ -331,7 +288,7 @@ class Mirror:
     async def vouch(self, path: str, newer_than: datetime | None) -> Vouched:
         """Get a file for another member of the cluster."""
         kind = await self.kind_of(path)
-        if kind is self.tarball_kind:
+        if kind is self.believed.tarball:
             name, _, rest = path.removeprefix("tarballs/").partition("-")
             await self._package_with(name, rest.removesuffix(".tar"))
         return await self.mirrored.vouch(path, kind, newer_than)
@@ -382,122 +339,6 @@ class Mirror:
                     package=package.name,
                 )
 
-    # Verification
-
-    async def _verify_package(self, path: str, fetched: Fetched, old: Kept | None) -> None:
-        name = path.removeprefix("packages/")
-
-        def check() -> wire.RegistryPackage:
-            body = fetched.read()
-            return verification.package(verification.payload(body, self._public_key), name)
-
-        new = await self._on_thread(check, fetched.size)
-        if old is not None and old.checksum != fetched.checksum:
-            await self._follows(path, old, new)
-        self._remember(fetched.checksum, new)
-
-    async def _follows(self, path: str, old: Kept, new: wire.RegistryPackage) -> None:
-        """Refuse a step back, and drop tarballs that were replaced (mirror.md §2.3, §2.4)."""
-        try:
-            before = await self._package_of(old)
-        except HubError:
-            return  # the old bytes are lost here: there is nothing to compare with
-        verification.no_step_back(before, new, self.mirrored.checked_at(old))
-        after = {release.version: release.outer_checksum for release in new.releases}
-        for release in before.releases:
-            tarball = f"tarballs/{new.name}-{release.version}.tar"
-            replaced = after.get(release.version, release.outer_checksum) != release.outer_checksum
-            if replaced and self.copies.get(tarball) is not None:
-                self.mirrored.forget(tarball)
-
-    async def _verify_list(self, path: str, fetched: Fetched, old: Kept | None) -> None:
-        def check() -> dict[str, bytes]:
-            body = fetched.read()
-            return _split(verification.payload(body, self._public_key))
-
-        new = await self._on_thread(check, fetched.size)
-        if old is not None and old.checksum != fetched.checksum:
-            try:
-                before = await self._list_of(old)
-            except HubError:
-                before = {}
-            verification.no_older_list(before, new, dated=path == "names")
-        self._lists[path] = (fetched.checksum, new)
-
-    async def _verify_tarball(self, path: str, fetched: Fetched, old: Kept | None) -> None:
-        name, _, rest = path.removeprefix("tarballs/").partition("-")
-        row = self.copies.get(f"packages/{name}")
-        package = await self._package_of(row) if row is not None else None
-        wanted = _checksum(package, rest.removesuffix(".tar"))
-        if wanted is None:
-            raise UpstreamWrong(f"{path}: no checksum of it was signed")
-        if fetched.checksum != wanted:
-            raise UpstreamWrong(f"{path}: its checksum is not the one of the signed registry")
-
-    async def _verify_docs(self, path: str, fetched: Fetched, old: Kept | None) -> None:
-        """Docs are not signed; that they are an archive keeps a login page of a network out."""
-
-        def check() -> None:
-            verification.archive(fetched.read())
-
-        await self.on_thread(check)
-
-    async def _verify_document(self, path: str, fetched: Fetched, old: Kept | None) -> None:
-        body = await self.on_thread(fetched.read)
-        try:
-            msgspec.json.decode(body, type=dict[str, object])
-        except (msgspec.DecodeError, RecursionError):
-            raise UpstreamWrong(f"{path}: not a document of the API") from None
-
-    # Reading what is kept
-
-    async def read(self, row: Kept) -> bytes:
-        """The bytes of a kept copy. Raises NotFound, Damaged."""
-        known = self._small.get(row.checksum)
-        if known is not None:
-            return known
-        blob = await self._storage.open(row.checksum)
-        return await blob.read()
-
-    async def payload(self, row: Kept) -> bytes:
-        """What a kept registry resource signs."""
-        body = await self.read(row)
-        return await self._on_thread(
-            lambda: verification.payload(body, self._public_key), len(body)
-        )
-
-    async def _package_of(self, row: Kept) -> wire.RegistryPackage:
-        known = self._decoded.get(row.checksum)
-        if known is not None:
-            self._decoded.move_to_end(row.checksum)
-            return known
-        payload = await self.payload(row)
-        name = row.path.removeprefix("packages/")
-        package = await self._on_thread(lambda: verification.package(payload, name), len(payload))
-        self._remember(row.checksum, package)
-        return package
-
-    def _remember(self, checksum: bytes, package: wire.RegistryPackage) -> None:
-        self._decoded[checksum] = package
-        while len(self._decoded) > DECODED_MAX:
-            self._decoded.popitem(last=False)
-
-    async def _list_of(self, row: Kept) -> dict[str, bytes]:
-        known = self._lists.get(row.path)
-        if known is not None and known[0] == row.checksum:
-            return known[1]
-        payload = await self.payload(row)
-        entries = await self._on_thread(lambda: _split(payload), len(payload))
-        self._lists[row.path] = (row.checksum, entries)
-        return entries
-
-    async def on_thread(self, work: Callable[[], T]) -> T:
-        """Work on a thread of the mirror."""
-        return await asyncio.get_running_loop().run_in_executor(self._executor, work)
-
-    async def _on_thread(self, work: Callable[[], T], size: int) -> T:
-        return await self.on_thread(work) if size > OFF_LOOP_SIZE else work()
-
     # Upkeep
 
     async def over_quota(self, quota: int) -> list[Kept]:
@@ -529,22 +370,8 @@ class Mirror:
         await self.mirrored.close()
         await self.copies.close()
         await self.upstream.close()
-        self._executor.shutdown(wait=True)
-
-
-def _split(payload: bytes) -> dict[str, bytes]:
-    try:
-        repository, entries = registry_chunks.split(payload)
-    except HubError as error:
-        raise UpstreamWrong(str(error)) from None
-    verification.repository(repository)
-    return entries
+        self.believed.close()
 
 
 def _has(package: wire.RegistryPackage, version: str) -> bool:
     return any(release.version == version for release in package.releases)
-
-
-def _checksum(package: wire.RegistryPackage | None, version: str) -> bytes | None:
-    releases = package.releases if package else ()
-    return next((r.outer_checksum for r in releases if r.version == version), None)

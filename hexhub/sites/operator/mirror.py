@@ -184,7 +184,7 @@ async def verify(call: Call) -> StreamResponse:
         if digest.digest() != row.checksum:
             return answer(_result(row.path, "damaged", "its checksum is another"))
         if row.path in ("names", "versions") or row.path.startswith("packages/"):
-            await mirror.payload(row)
+            await mirror.believed.payload(row)
     except NotFound:
         return answer(_result(row.path, "damaged", "its bytes are gone"))
     except HubError as error:
