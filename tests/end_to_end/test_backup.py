@@ -26,9 +26,9 @@ class Machine:
         self.places = {
             "/var/lib/hexhub": str(folder / "data"),
             "/backup": str(folder / "backup"),
-            "/root": str(folder / "root"),
+            "/etc/hexhub": str(folder / "etc"),
         }
-        for place in ("backup", "root"):
+        for place in ("backup", "etc"):
             (folder / place).mkdir()
 
     def do(self, line: str) -> str:
