@@ -29,7 +29,7 @@ ASK_SECONDS: Final = 1.0
 SETTLE_SECONDS: Final = 2.5
 CANVASS_SECONDS: Final = 0.35
 LED_SECONDS: Final = 0.5
-LAG_MAX: Final = 5000
+LAG_MAX: Final = 100
 """Who is further behind is catching up, and nobody waits for it to show a write."""
 ASKED_MAX: Final = 10_000
 
