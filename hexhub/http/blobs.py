@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -27,9 +28,10 @@ class Streamed(StreamResponse):
         self._chunks = chunks
 
     async def send(self, request: BaseRequest) -> None:
-        """Send the body."""
+        """Send the body. Raises TimeoutError for a client that takes nothing for a minute."""
         async for chunk in self._chunks:
-            await self.write(chunk)
+            async with asyncio.timeout(sendfile.STALL_S):
+                await self.write(chunk)
 
 
 class StreamedPart(Streamed):

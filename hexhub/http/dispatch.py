@@ -138,9 +138,11 @@ class Dispatcher:
             if bodies.never_comes(call.request) and call.request.protocol is not None:
                 # aiohttp would wait ten seconds for it.
                 call.request.protocol.force_close()
-        except ConnectionError:
+        except (ConnectionError, TimeoutError) as error:
             self._record(call, CLIENT_GONE, began, request_id)
-            raise
+            if isinstance(error, TimeoutError) and call.request.transport is not None:
+                call.request.transport.abort()
+            raise ConnectionResetError("the client is gone") from error
         except Exception:
             # The head is sent: the only way left to say that this went wrong is to break off.
             self._log.exception("answer broken off", request_id=request_id)

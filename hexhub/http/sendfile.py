@@ -12,6 +12,8 @@ FIRST = 16 * 1024
 """Sent together with the head, the ordinary way."""
 TURN = 1 << 20
 """Bytes before others get their turn."""
+STALL_S = 60.0
+"""A client that takes nothing for so long is taken for gone."""
 
 
 def possible(request: BaseRequest) -> bool:
@@ -31,7 +33,8 @@ async def send(
     """Send the bytes from `start` up to `end` after a prepared head; how far it came.
 
     It may stop early when the connection is slow from the first bytes on; the rest is then to be
-    sent the ordinary way. Raises ConnectionError when the client is gone.
+    sent the ordinary way. Raises ConnectionError when the client is gone, TimeoutError when it
+    takes nothing.
     """
     file, first = await asyncio.to_thread(_open, path, start, min(end, start + FIRST))
     try:
@@ -80,6 +83,7 @@ async def _writable(sock: int) -> None:
     ready = asyncio.Event()
     loop.add_writer(sock, ready.set)
     try:
-        await ready.wait()
+        async with asyncio.timeout(STALL_S):
+            await ready.wait()
     finally:
         loop.remove_writer(sock)

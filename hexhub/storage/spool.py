@@ -12,11 +12,13 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
-from hexhub.errors import TooLarge
+from hexhub.errors import TooLarge, Unavailable
 from hexhub.storage import Spooled
 from hexhub.storage.local import full_or
 
 FLUSH_AT = 1 << 20
+TAKEN_MAX = 128
+"""Bodies on their way in at once; each may hold a megabyte of memory and twenty of disk."""
 
 
 class Spool:
@@ -26,17 +28,22 @@ class Spool:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         self._folder = folder
+        self._taken = 0
 
     @asynccontextmanager
     async def take(self, chunks: AsyncIterator[bytes], size_max: int) -> AsyncIterator[Spooled]:
         """Write a body to a file that is gone after the block unless it was moved.
 
-        Raises TooLarge above `size_max` bytes, StorageFull without room.
+        Raises TooLarge above `size_max` bytes, StorageFull without room, Unavailable when too many
+        are on their way.
         """
+        if self._taken >= TAKEN_MAX:
+            raise Unavailable("too many uploads at once")
         try:
             descriptor, name = tempfile.mkstemp(dir=self._folder)
         except OSError as error:
             raise full_or(error) from error
+        self._taken += 1
         path = Path(name)
         try:
             with os.fdopen(descriptor, "wb", buffering=0) as file:
@@ -45,6 +52,7 @@ class Spool:
         except OSError as error:
             raise full_or(error) from error
         finally:
+            self._taken -= 1
             with suppress(FileNotFoundError):  # put moves it away
                 os.unlink(path)
 

@@ -5,7 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+from contextlib import suppress
 
+import pytest
+
+from hexhub.http import sendfile
 from tests.end_to_end.packages import tarball
 from tests.hexhub.hubs import Person, TestHub
 
@@ -18,7 +22,9 @@ async def published(mara: Person) -> bytes:
     return data
 
 
-async def slow_client(hub: TestHub, *, stop_after: int | None = None) -> bytes:
+async def slow_client(
+    hub: TestHub, *, stop_after: int | None = None, pause_s: float = 0.0
+) -> bytes:
     """A client with a tiny window that reads a little at a time, or goes away."""
     sock = socket.socket()
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -29,11 +35,13 @@ async def slow_client(hub: TestHub, *, stop_after: int | None = None) -> bytes:
         await loop.sock_connect(sock, ("127.0.0.1", port))
         request = f"GET {PATH} HTTP/1.1\r\nHost: hub\r\nConnection: close\r\n\r\n"
         await loop.sock_sendall(sock, request.encode())
+        await asyncio.sleep(pause_s)
         received = bytearray()
-        while piece := await loop.sock_recv(sock, 50_000):
-            received += piece
-            if stop_after is not None and len(received) > stop_after:
-                break
+        with suppress(ConnectionError):
+            while piece := await loop.sock_recv(sock, 50_000):
+                received += piece
+                if stop_after is not None and len(received) > stop_after:
+                    break
         return bytes(received.partition(b"\r\n\r\n")[2])
     finally:
         sock.close()
@@ -65,6 +73,16 @@ async def test_a_part_of_a_large_tarball(hub: TestHub, mara: Person) -> None:
     assert answer.body == data[1_000_000:3_000_000]
     last = await hub.nobody.get(PATH, Range="bytes=-5")
     assert last.body == data[-5:]
+
+
+async def test_a_client_that_takes_nothing_is_let_go(
+    hub: TestHub, mara: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = await published(mara)
+    monkeypatch.setattr(sendfile, "STALL_S", 0.2)
+    received = await slow_client(hub, pause_s=1.0)
+    assert len(received) < len(data)
+    assert hub.faults == []
 
 
 async def test_a_client_that_leaves_is_no_fault(hub: TestHub, mara: Person) -> None:
