@@ -54,9 +54,7 @@ def _host(config: Config) -> str:
 def nginx(options: Options, given: tuple[str, ...]) -> None:
     """A server block; include it from the http block."""
     config = options.config
-    servers = "\n".join(
-        f"    server {each} max_fails=0;" for each in addresses(config, given)
-    )
+    servers = "\n".join(f"    server {each} max_fails=0;" for each in addresses(config, given))
     name = _host(config)
     text = _filled(
         "nginx",
