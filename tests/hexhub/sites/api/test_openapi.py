@@ -74,6 +74,7 @@ def test_the_checkout_shows_it_at_its_root() -> None:
     assert root.read_text("utf-8") == openapi.text()
 
 
+@pytest.mark.long
 async def test_a_node_answers_as_described_whatever_it_is_asked(tmp_path: Path) -> None:
     async with hubs.running(tmp_path, registration="open", rate_limits="false") as hub:
         mara = await hub.user("mara")
