@@ -34,6 +34,7 @@ class Stage:
         await self.hub.user("otto")
         await self.hub.organization("forest", self.mara)
         await self.mara.publish(package("acorn"))
+        await self.mara.publish(package("steady"))  # what no example changes the owners of
         await self.mara.publish(package("oak"), repository="forest")
         await self.mara.post("/api/packages/acorn/releases/1.0.0/docs", data=docs())
 
@@ -343,7 +344,7 @@ def test_no_metadata_is_a_fault(stage: Stage, field: str, value: object) -> None
 @given(st.binary(max_size=2000))
 def test_no_upload_is_a_fault(stage: Stage, body: bytes) -> None:
     caller = _from_mara(stage)
-    for path in ("/api/publish", "/api/packages/acorn/releases/1.0.0/docs"):
+    for path in ("/api/publish", "/api/packages/steady/releases/1.0.0/docs"):
         answer = stage.run(caller.post(path, data=body))
         assert stage.hub.faults == []
         assert answer.status == 422
