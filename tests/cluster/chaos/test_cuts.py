@@ -7,6 +7,7 @@ these tests are skipped by name.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import shutil
 import subprocess
@@ -43,8 +44,11 @@ pytestmark = pytest.mark.skipif(
 class Net:
     """A bridge, and a namespace on it for each member."""
 
+    _made = itertools.count()
+
     def __init__(self, fleet: Fleet) -> None:
-        self.id = f"hx{os.getpid() % 10000}"
+        # The kernel takes a namespace apart after `ip netns del` has answered: no name comes twice.
+        self.id = f"hx{os.getpid() % 10000}{chr(ord('a') + next(self._made) % 26)}"
         self.fleet = fleet
         self.bridge = f"{self.id}b"
 
@@ -87,6 +91,8 @@ class Net:
 
     def remove(self) -> None:
         for name in self.fleet.names:
+            with suppress(subprocess.CalledProcessError):
+                ip("link", "del", self.outer(name))
             with suppress(subprocess.CalledProcessError):
                 ip("netns", "del", f"{self.id}{name}")
         with suppress(subprocess.CalledProcessError):
