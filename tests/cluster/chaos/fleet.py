@@ -237,8 +237,8 @@ class Clients:
         """Nothing lost, doubled or made up on any member, and every answer in its order in time."""
         await self.fleet.alike()
         for name in self.fleet.names:
-            notes = dict(await self.fleet.ask(name, "notes", "notes"))
-            total = await self.fleet.ask(name, "local", "c")
+            total, listed = await self.fleet.ask(name, "audit", "c", "notes")
+            notes = dict(listed)
             assert sorted(map(int, notes.values())) == list(range(1, total + 1)), "not once each"
             for one in self.history:
                 if one.kind != "add":

@@ -63,9 +63,11 @@ async def answer(node: Node, question: list[Any]) -> Any:
             return value(node, counter)
         case ["local", counter]:
             return value(node, counter)
-        case ["notes", shelf]:
-            with node.store.view() as view:
-                return [(note.title, note.text) for note in view.scan(Note, shelf)]
+        case ["audit", counter, shelf]:
+            with node.store.view() as view:  # one moment: a write given up may still be on its way
+                found = view.get(Counter, counter)
+                notes = [(note.title, note.text) for note in view.scan(Note, shelf)]
+            return found.value if found else 0, notes
         case ["tail", shelf]:
             with node.store.view() as view:
                 last = next(view.scan(Note, shelf, reverse=True), None)
