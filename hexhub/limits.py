@@ -18,7 +18,7 @@ from cluster import Change
 from hexhub.domain import networks
 from hexhub.formats import addresses
 from hexhub.formats.addresses import Address, Network
-from hexhub.formats.rate_limits import RateLimits
+from hexhub.formats.rate_limits import READ, RateLimits
 from hexhub.schema import KnownNetwork
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ IPV6_PREFIX = 64
 
 
 class Told(msgspec.Struct, frozen=True):
-    """What one member counted in a window; the greatest counts, by `KIND WHO`."""
+    """What one member counted in a window; the greatest counts, by `KIND WHO` or `KIND WHO GROUP`."""
 
     window: int
     counts: dict[str, int]
@@ -88,9 +88,18 @@ class Limits:
         return self._known[rule]
 
     def count(
-        self, ip: str, user: str | None, organization: str | None, now: datetime
+        self,
+        ip: str,
+        user: str | None,
+        organization: str | None,
+        now: datetime,
+        *,
+        group: str = READ,
     ) -> Counted | None:
-        """Count a request; None for a caller without a limit."""
+        """Count a request to a group of routes; None for a caller without a limit.
+
+        A group with a number of its own has a count of its own; all others share one.
+        """
         address = addresses.parse(ip)
         if not self._limits or self._exempt(address):
             return None
@@ -103,9 +112,12 @@ class Limits:
         second = int(now.timestamp())
         window = second // WINDOW_S
         self._begin(window)
-        caller = f"{kind} {who}"
+        of_group = self._limits.of_group(group, kind.lower())
+        apart = "" if of_group is None else f" {group}"
+        limit = limit if of_group is None else of_group
+        caller = f"{kind} {who}{apart}"
         if caller not in self._counts and len(self._counts) >= COUNTED_MAX:
-            caller = f"{kind} others"
+            caller = f"{kind} others{apart}"
         self._counts[caller] += 1
         used = self._counts[caller] + sum(
             told.counts.get(caller, 0) for told in self._of_peers.values() if told.window == window

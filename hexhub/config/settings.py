@@ -298,7 +298,8 @@ class Config:
     rate_limits: RateLimits = _setting(
         v.rate_limits,
         _unless_testing(RateLimits(), RateLimits(enabled=False)),
-        "API requests a minute, such as ip=100 user=500 organization=500; false: no limit",
+        "API requests a minute by kind of caller, and for a group of routes (read, write, publish, "
+        "auth) apart, such as ip=100 user=500 organization=500 auth.ip=20; false: no limit",
         shown="true: ip=100 user=500 organization=500 (false in test mode)",
     )
     admin_user: str | None = _setting(

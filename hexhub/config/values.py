@@ -217,7 +217,7 @@ def networks(value: str) -> tuple[Network, ...]:
 
 
 def rate_limits(value: str) -> RateLimits:
-    """`true`, `false`, or requests a minute by kind of caller."""
+    """`true`, `false`, or requests a minute by kind of caller and group of routes."""
     try:
         return parse_rate_limits(value)
     except Malformed as error:

@@ -16,6 +16,7 @@ from urllib.parse import unquote_to_bytes
 from aiohttp.web import BaseRequest, StreamResponse
 
 from hexhub.errors import BadRequest
+from hexhub.formats.rate_limits import READ, WRITE
 from hexhub.http.call import Call
 
 Handler: TypeAlias = Callable[[Call], Awaitable[StreamResponse]]
@@ -50,31 +51,49 @@ class Route:
     pipeline: Pipeline
     when: Condition | None = None
     """A further condition on the request; routes of one path are tried in order."""
+    group: str = READ
+    """Whose rate limit counts, see formats/rate_limits.py."""
 
 
 class Routes:
-    """The routes of one file, with the pipeline that every request to them goes through."""
+    """The routes of one file, with the pipeline that every request to them goes through.
 
-    def __init__(self, pipeline: Pipeline) -> None:
+    `group` is that of the rate limit; without one GET is `read` and all else `write`.
+    """
+
+    def __init__(self, pipeline: Pipeline, *, group: str | None = None) -> None:
         self._pipeline = pipeline
+        self._group = group
         self._routes: list[Route] = []
 
     def add(
-        self, method: str, pattern: str, *, allow: Access, when: Condition | None = None
+        self,
+        method: str,
+        pattern: str,
+        *,
+        allow: Access,
+        when: Condition | None = None,
+        group: str | None = None,
     ) -> Callable[[Handler], Handler]:
         """Declare the decorated handler. `{name}` is one segment, `{name*}` all that follow."""
+        within = group or self._group or (READ if method == "GET" else WRITE)
 
         def declare(handler: Handler) -> Handler:
-            self._routes.append(Route(method, pattern, allow, handler, self._pipeline, when))
+            route = Route(method, pattern, allow, handler, self._pipeline, when, within)
+            self._routes.append(route)
             return handler
 
         return declare
 
-    def get(self, pattern: str, *, allow: Access) -> Callable[[Handler], Handler]:
-        return self.add("GET", pattern, allow=allow)
+    def get(
+        self, pattern: str, *, allow: Access, group: str | None = None
+    ) -> Callable[[Handler], Handler]:
+        return self.add("GET", pattern, allow=allow, group=group)
 
-    def post(self, pattern: str, *, allow: Access) -> Callable[[Handler], Handler]:
-        return self.add("POST", pattern, allow=allow)
+    def post(
+        self, pattern: str, *, allow: Access, group: str | None = None
+    ) -> Callable[[Handler], Handler]:
+        return self.add("POST", pattern, allow=allow, group=group)
 
     def put(self, pattern: str, *, allow: Access) -> Callable[[Handler], Handler]:
         return self.add("PUT", pattern, allow=allow)

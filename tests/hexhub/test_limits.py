@@ -8,10 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from hexhub import app
 from hexhub.domain import networks
 from hexhub.domain.audit import OPERATOR
+from hexhub.http.metrics import Metrics
 from tests.hexhub import hubs
 from tests.hexhub.hubs import Answer, Person, TestHub
+
+FROM = {"X-Forwarded-For": "192.0.2.7"}
 
 
 @pytest.fixture
@@ -59,6 +63,63 @@ async def test_users_and_organizations_are_counted_wherever_they_are(hub: TestHu
     assert of_mara[5].value["message"] == "API rate limit exceeded for user mara"
     assert [answer.status for answer in of_forest] == [404] * 4 + [429]
     assert of_forest[4].value["message"] == "API rate limit exceeded for organization forest"
+
+
+async def test_a_group_of_routes_has_a_count_of_its_own(tmp_path: Path) -> None:
+    limits = "ip=3 auth.ip=1 publish.user=1 write.user=2"
+    async with hubs.running(tmp_path, behind_proxy="127.0.0.1", rate_limits=limits) as hub:
+        at = hub.hub.now()
+        hub.clock.ahead = timedelta(seconds=(70 - at.second) % 60)
+        mara = await hub.user("mara")
+
+        first = await hub.nobody.post("/api/oauth/revoke", {"token": "x"}, headers=FROM)
+        second = await hub.nobody.post("/api/users/mara/reset", headers=FROM)
+        read = await ask(hub.nobody, "192.0.2.7")
+        published = [await mara.publish(b"no tarball") for _ in range(2)]
+        written = [await mara.delete("/api/packages/acorn/owners/x") for _ in range(3)]
+        read_by_mara = await mara.get("/api/packages/acorn")
+
+    assert first.headers["X-RateLimit-Limit"] == "1"
+    assert second.status == 429
+    assert second.value["message"] == "API rate limit exceeded for IP 192.0.2.7"
+    assert (read.status, read.headers["X-RateLimit-Remaining"]) == (404, "2")
+    assert published[0].status not in (401, 429)
+    assert published[1].status == 429
+    assert [answer.status for answer in written] == [404, 404, 429]
+    assert read_by_mara.headers["X-RateLimit-Remaining"] == "499"
+
+
+def test_every_route_of_the_api_is_in_a_group_that_fits() -> None:
+    groups = {
+        f"{route.method} {route.pattern}": route.group
+        for route in app.router(Metrics()).routes
+        if route.pattern.startswith("/api/")
+    }
+
+    assert {name for name, group in groups.items() if group == "publish"} == {
+        f"POST /api{repository}{path}"
+        for repository in ("", "/repos/{repository}")
+        for path in (
+            "/publish",
+            "/packages/{name}/releases",
+            "/packages/{name}/releases/{version}/docs",
+        )
+    }
+    assert {name for name, group in groups.items() if group == "auth"} == {
+        "GET /api/auth",
+        "POST /api/oauth/device_authorization",
+        "POST /api/oauth/token",
+        "POST /api/oauth/revoke",
+        "POST /api/oauth/revoke_by_hash",
+        "POST /api/users",
+        "POST /api/users/{who}/reset",
+        "GET /api/users/{who}/test",
+        "POST /api/keys",
+        "POST /api/orgs/{organization}/keys",
+    }
+    for name, group in groups.items():
+        if group in ("read", "write"):
+            assert name.startswith("GET ") == (group == "read"), name
 
 
 async def test_what_never_reaches_a_route_is_not_counted(hub: TestHub) -> None:

@@ -8,6 +8,7 @@ from cluster import View
 from hexhub.domain import permissions
 from hexhub.domain.actors import Actor
 from hexhub.errors import BadRequest, Forbidden, Unauthenticated
+from hexhub.formats.rate_limits import AUTH
 from hexhub.http import responses
 from hexhub.http.call import Call
 from hexhub.http.routes import Routes
@@ -15,7 +16,7 @@ from hexhub.schema import PUBLIC, Organization, Package
 from hexhub.sites.api import access
 from hexhub.sites.api.pipeline import api
 
-routes = Routes(api)
+routes = Routes(api, group=AUTH)
 
 
 def _has_domain(call: Call) -> None:

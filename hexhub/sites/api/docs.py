@@ -7,6 +7,7 @@ from aiohttp.web import Response, StreamResponse
 from hexhub.domain import docs, permissions, releases
 from hexhub.errors import NotFound
 from hexhub.formats import docs_archive
+from hexhub.formats.rate_limits import PUBLISH
 from hexhub.http import bodies, responses
 from hexhub.http.call import Call
 from hexhub.http.routes import Routes
@@ -36,8 +37,8 @@ async def show(call: Call) -> StreamResponse:
     )
 
 
-@routes.post(PATH, allow=access.MAINTAINER)
-@routes.post("/repos/{repository}" + PATH, allow=access.MAINTAINER)
+@routes.post(PATH, allow=access.MAINTAINER, group=PUBLISH)
+@routes.post("/repos/{repository}" + PATH, allow=access.MAINTAINER, group=PUBLISH)
 async def publish(call: Call) -> StreamResponse:
     """Keep an archive byte for byte, once it is known to be one that can be served."""
     hub, path = call.hub, call.path

@@ -9,6 +9,7 @@ from aiohttp.web import StreamResponse
 from cluster import View
 from hexhub.domain import keys, organizations, permissions
 from hexhub.errors import Invalid, NotFound
+from hexhub.formats.rate_limits import AUTH
 from hexhub.http import responses
 from hexhub.http.call import Call
 from hexhub.http.routes import Routes
@@ -52,8 +53,8 @@ async def show(call: Call) -> StreamResponse:
     return responses.resource(call, value, conditional=True, modified=key.updated_at)
 
 
-@routes.post("/keys", allow=access.KEY_MAKER)
-@routes.post("/orgs/{organization}/keys", allow=access.KEY_MAKER)
+@routes.post("/keys", allow=access.KEY_MAKER, group=AUTH)
+@routes.post("/orgs/{organization}/keys", allow=access.KEY_MAKER, group=AUTH)
 async def create(call: Call) -> StreamResponse:
     """Make a key; the only answer that shows its secret."""
     hub = call.hub

@@ -15,6 +15,7 @@ from hexhub.domain.device_codes import Codes
 from hexhub.domain.tokens import Issued
 from hexhub.errors import OauthRefused
 from hexhub.formats import sealed
+from hexhub.formats.rate_limits import AUTH
 from hexhub.http import auth, responses
 from hexhub.http.call import Call
 from hexhub.http.routes import Handler, Routes
@@ -23,7 +24,7 @@ from hexhub.schema import OauthClient, Session
 from hexhub.sites.api import access
 from hexhub.sites.api.pipeline import api
 
-routes = Routes(api)
+routes = Routes(api, group=AUTH)
 
 STATUSES = {"invalid_client": 401, "access_denied": 403, "server_error": 500}
 SHA256 = re.compile(r"[0-9a-fA-F]{64}")

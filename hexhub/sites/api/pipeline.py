@@ -64,7 +64,9 @@ def _count(call: Call) -> None:
         return
     actor = call.actor
     user = actor.user.username if actor.user else None
-    counted = call.hub.limits.count(call.ip, user, actor.organization, call.now)
+    counted = call.hub.limits.count(
+        call.ip, user, actor.organization, call.now, group=call.route.group
+    )
     if counted is None:
         return
     call.headers["X-RateLimit-Limit"] = str(counted.limit)

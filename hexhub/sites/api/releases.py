@@ -15,6 +15,7 @@ from hexhub.domain import candidates, downloads, permissions, releases, rules
 from hexhub.domain.candidates import Candidate
 from hexhub.errors import Invalid, Malformed
 from hexhub.formats import tarball
+from hexhub.formats.rate_limits import PUBLISH
 from hexhub.http import bodies, otp, responses
 from hexhub.http.call import Call
 from hexhub.http.routes import Routes
@@ -65,8 +66,8 @@ def _date(value: object) -> date | None:
         return None
 
 
-@routes.post("/packages/{name}/releases", allow=access.PUBLISHER)
-@routes.post("/repos/{repository}/packages/{name}/releases", allow=access.PUBLISHER)
+@routes.post("/packages/{name}/releases", allow=access.PUBLISHER, group=PUBLISH)
+@routes.post("/repos/{repository}/packages/{name}/releases", allow=access.PUBLISHER, group=PUBLISH)
 async def publish_named(call: Call) -> StreamResponse:
     """Publish; whether the caller may is known before the body is read."""
     with call.hub.store.view() as view:
@@ -80,8 +81,8 @@ async def publish_named(call: Call) -> StreamResponse:
         return await _publish(call, spooled, _checked(call, read))
 
 
-@routes.post("/publish", allow=access.UPLOADER)
-@routes.post("/repos/{repository}/publish", allow=access.UPLOADER)
+@routes.post("/publish", allow=access.UPLOADER, group=PUBLISH)
+@routes.post("/repos/{repository}/publish", allow=access.UPLOADER, group=PUBLISH)
 async def publish(call: Call) -> StreamResponse:
     """Publish; which package it is stands in the tarball (Hex 2.2 and older, Gleam)."""
     async with bodies.upload(call) as spooled:

@@ -6,6 +6,7 @@ from aiohttp.web import StreamResponse
 
 from hexhub.domain import organizations, rules, users
 from hexhub.errors import Forbidden, NotFound
+from hexhub.formats.rate_limits import AUTH
 from hexhub.http import account_mails, responses
 from hexhub.http.call import Call
 from hexhub.http.routes import Routes
@@ -16,7 +17,7 @@ from hexhub.sites.api.pipeline import api
 routes = Routes(api)
 
 
-@routes.post("/users", allow=access.OPEN)
+@routes.post("/users", allow=access.OPEN, group=AUTH)
 async def create(call: Call) -> StreamResponse:
     """Register, where the operator has opened registration."""
     hub = call.hub
@@ -81,14 +82,14 @@ async def show(call: Call) -> StreamResponse:
     return _show(call)
 
 
-@routes.post("/users/{who}/reset", allow=access.OPEN)
+@routes.post("/users/{who}/reset", allow=access.OPEN, group=AUTH)
 async def reset(call: Call) -> StreamResponse:
     """Mail a link to set a new password. The answer does not tell whether there is such a user."""
     await account_mails.reset_password(call, call.path["who"])
     return responses.empty()
 
 
-@routes.get("/users/{who}/test", allow=access.ACCOUNT)
+@routes.get("/users/{who}/test", allow=access.ACCOUNT, group=AUTH)
 async def test(call: Call) -> StreamResponse:
     """As `show`, for clients that want to try a credential."""
     return _show(call)

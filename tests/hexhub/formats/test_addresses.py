@@ -46,7 +46,33 @@ def test_limits_are_read_by_kind_of_caller() -> None:
     assert rate_limits.parse("ip=7, user=8") == rate_limits.RateLimits(ip=7, user=8)
 
 
-@pytest.mark.parametrize("text", ["", "many", "ip=0", "ip=-1", "ip=1x", "ip=99999999", "node=3"])
+def test_limits_are_read_by_group_of_routes() -> None:
+    limits = rate_limits.parse("auth.ip=20 ip=7 publish.user=60 auth.ip=21")
+
+    assert (limits.ip, limits.user) == (7, 500)
+    assert limits.of_group("auth", "ip") == 21
+    assert limits.of_group("publish", "user") == 60
+    assert limits.of_group("auth", "user") is None
+    assert rate_limits.parse(str(limits)) == limits
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "many",
+        "ip=0",
+        "ip=-1",
+        "ip=1x",
+        "ip=99999999",
+        "node=3",
+        "auth=3",
+        "oauth.ip=3",
+        "auth.ip=0",
+        "auth.node=3",
+        ".ip=3",
+    ],
+)
 def test_other_limits_are_refused(text: str) -> None:
     with pytest.raises(Malformed):
         rate_limits.parse(text)
