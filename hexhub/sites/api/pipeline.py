@@ -11,7 +11,7 @@ from hexhub.http import auth, bodies, negotiation, otp, responses
 from hexhub.http.call import Call
 from hexhub.http.routes import Handler
 from hexhub.schema import PUBLIC, Package
-from hexhub.sites.api import access
+from hexhub.sites.api import access, retired
 
 INDEX = "/api"
 """The one address of the API that is not counted."""
@@ -46,16 +46,21 @@ async def api(call: Call, handler: Handler) -> StreamResponse:
 
 
 def _tell(call: Call) -> None:
-    """What Hex prints with this answer: that the key expires, else the operator's notice."""
+    """What Hex prints with this answer, of which there is one: the most pressing first.
+
+    That the key expires, else the operator's notice, else what replaces a retired account action.
+    """
     key = call.actor.key
     text, level = notices.of_key(key, call.now) if key else None, "warn"
     if text is None:
         with call.hub.store.view() as view:
             notice = notices.current(view)
-        if notice is None:
-            return
-        text, level = notice.text, notice.level
-    call.message = responses.quoted_message(text, level)
+        if notice is not None:
+            text, level = notice.text, notice.level
+        else:
+            text = retired.advice(call)
+    if text is not None:
+        call.message = responses.quoted_message(text, level)
 
 
 def _count(call: Call) -> None:
