@@ -75,8 +75,19 @@ def test_the_checkout_shows_it_at_its_root() -> None:
     assert root.read_text("utf-8") == openapi.text()
 
 
-@pytest.mark.long
-async def test_a_node_answers_as_described_whatever_it_is_asked(tmp_path: Path) -> None:
+SHORT = ("--max-examples", "2", "--phases", "examples,fuzzing", "--no-shrink")
+"""Two requests or more to each operation: some five seconds."""
+LONG = ("--max-examples", "2", "--phases", "examples,coverage,fuzzing")
+"""Also each boundary of each parameter: half a minute on loaded cores."""
+
+
+@pytest.mark.parametrize(
+    "amount",
+    [pytest.param(SHORT, id="short"), pytest.param(LONG, id="long", marks=pytest.mark.long)],
+)
+async def test_a_node_answers_as_described_whatever_it_is_asked(
+    tmp_path: Path, amount: tuple[str, ...]
+) -> None:
     async with hubs.running(tmp_path, registration="open", rate_limits="false") as hub:
         mara = await hub.user("mara")
         await hub.organization("forest", mara)
@@ -87,8 +98,8 @@ async def test_a_node_answers_as_described_whatever_it_is_asked(tmp_path: Path) 
         )
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "schemathesis.cli", "run", f"{hub.url}/api/openapi.yaml"),
-            *("--url", f"{hub.url}/api", "--checks", checks, "--max-examples", "2"),
-            *("--phases", "examples,coverage,fuzzing", "--seed", "1", "--no-color"),
+            *("--url", f"{hub.url}/api", "--checks", checks, *amount),
+            *("--seed", "1", "--no-color"),
             *("-H", f"Authorization: {mara.authorization}"),
             *("--exclude-path-regex", "/cluster/|/keys$", "--suppress-health-check", "all"),
             stdout=asyncio.subprocess.PIPE,
