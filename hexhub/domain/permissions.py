@@ -79,11 +79,17 @@ def require_write(actor: Actor, package: str | None = None) -> None:
 
 def may_see(view: View, actor: Actor, repository: str) -> bool:
     """Whether the actor may know of this repository at all."""
-    if repository == PUBLIC:
-        return True
-    if view.get(Organization, repository) is None:
-        return False
-    return has_role(view, actor, repository, "read")
+    return repository == PUBLIC or _is_let_in(view, actor, repository, "read")
+
+
+def _is_let_in(view: View, actor: Actor, organization: str, role: str) -> bool:
+    """Whether there is such an organization, and the actor has this role in it.
+
+    Both rows are read whatever the first one says, so that a hidden organization answers no later
+    than one that is not there.
+    """
+    exists = view.get(Organization, organization) is not None
+    return has_role(view, actor, organization, role) and exists
 
 
 def has_role(view: View, actor: Actor, organization: str, role: str) -> bool:
@@ -103,18 +109,18 @@ def require_access(view: View, actor: Actor, repository: str, role: str = "read"
         if role != "read":
             raise Forbidden(NOT_ALLOWED)
         return
-    if view.get(Organization, repository) is None or not has_role(view, actor, repository, role):
+    if not _is_let_in(view, actor, repository, role):
         raise NotFound
 
 
 def may_fetch(view: View, actor: Actor, repository: str) -> bool:
     """Whether repository paths of an organization may be read (registry.md §7)."""
-    if actor.anonymous or view.get(Organization, repository) is None:
+    if actor.anonymous:
         return False
     shown = actor.credential
     if shown is not None and not grants(shown, "repository", repository):
         return False
-    return has_role(view, actor, repository, "read")
+    return _is_let_in(view, actor, repository, "read")
 
 
 def is_owner(view: View, actor: Actor, repository: str, package: str, level: str) -> bool:
@@ -140,12 +146,11 @@ def _owns(view: View, actor: Actor, owner: Owner, level: str, role: str) -> bool
 
 def require_owner(view: View, actor: Actor, repository: str, package: str, level: str) -> None:
     """The rule *package-owner*; an unknown package asks for the right to create it."""
+    if repository != PUBLIC:
+        require_access(view, actor, repository)
     if view.get(Package, repository, package) is not None:
         if not is_owner(view, actor, repository, package, level):
             raise Forbidden(NOT_ALLOWED) if repository == PUBLIC else NotFound
         return
-    if repository == PUBLIC:
-        return
-    require_access(view, actor, repository)
-    if not has_role(view, actor, repository, ROLE_OF_LEVEL[level]):
+    if repository != PUBLIC and not has_role(view, actor, repository, ROLE_OF_LEVEL[level]):
         raise Forbidden(NOT_ALLOWED)

@@ -43,8 +43,8 @@ async def of_organization(call: Call) -> StreamResponse:
     """What was done to an organization, for its members."""
     with call.hub.store.view() as view:
         name = call.path["organization"]
-        organization = organizations.find(view, name)
         permissions.require_access(view, call.actor, name)
+        organization = organizations.find(view, name)
         return _answer(call, audit.of_organization(view, organization, page(call)))
 
 

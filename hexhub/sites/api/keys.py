@@ -23,8 +23,8 @@ def _owner(call: Call, view: View, role: str) -> str:
     """Whose keys the path means. Raises NotFound for those the actor may not manage."""
     if "organization" in call.path:
         name = call.path["organization"]
-        organizations.find(view, name)
         permissions.require_access(view, call.actor, name, role)
+        organizations.find(view, name)
         return f"org:{name}"
     if call.actor.user is None:
         raise NotFound
