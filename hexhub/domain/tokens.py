@@ -10,15 +10,17 @@ from datetime import datetime, timedelta
 import msgspec
 
 from cluster import Transaction, View
-from hexhub.domain import scopes, sessions
+from hexhub.domain import audit, scopes, sessions
 from hexhub.domain.actors import Actor
-from hexhub.domain.audit import Origin
-from hexhub.errors import Malformed, OauthRefused
+from hexhub.domain.audit import Origin, Params
+from hexhub.errors import Malformed, NotFound, OauthRefused
 from hexhub.formats.access_token import Claims, TokenKey
 from hexhub.schema import Key, OauthClient, Organization, Session, Token, User
 
 ACCESS_FOR = timedelta(seconds=1800)
 """Above 300 s: with less left, clients refresh before every command."""
+SHOWN_MAX = 100
+"""Tokens of keys on one page: a busy CI makes many, and each is short-lived."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +150,29 @@ def revoke(tx: Transaction, row: Token, now: datetime) -> None:
     """End a pair of tokens. The row stays until the refresh token would have expired."""
     if row.revoked_at is None:
         tx.put(msgspec.structs.replace(row, revoked_at=now))
+
+
+def live_of_keys(view: View, owner: str, now: datetime) -> list[tuple[Token, Key]]:
+    """The last made tokens that count, of `user:NAME`, and the keys they were exchanged for."""
+    found = []
+    for row in view.find(Token, "owner", owner):
+        if row.key is None or row.revoked_at is not None or row.expires_at <= now:
+            continue
+        key = view.get(Key, row.key)
+        if key is not None and not key.revoked(now):
+            found.append((row, key))
+    return sorted(found, key=lambda pair: pair[0].created_at, reverse=True)[:SHOWN_MAX]
+
+
+def revoke_of_key(tx: Transaction, origin: Origin, owner: str, jti: str, now: datetime) -> None:
+    """End one token that a key was exchanged for; the key stays. Raises NotFound."""
+    row = tx.get(Token, jti)
+    key = tx.get(Key, row.key) if row is not None and row.key is not None else None
+    if row is None or key is None or row.owner != owner or row.revoked_at is not None:
+        raise NotFound
+    revoke(tx, row, now)
+    params: Params = {"id": row.jti, "key": key.name, "client_id": row.client}
+    audit.record(tx, origin, "token.revoke", params, now, user=owner.partition(":")[2])
 
 
 def revoke_presented(

@@ -56,6 +56,21 @@ async def poll(hub: TestHub, device_code: object, client: str = MIX) -> Answer:
     )
 
 
+async def exchange(hub: TestHub, key: Person) -> Any:
+    """The token that a key is exchanged for."""
+    answer = await hub.nobody.post(
+        "/api/oauth/token",
+        {
+            "grant_type": "client_credentials",
+            "client_id": MIX,
+            "client_secret": key.authorization,
+            "scope": "api",
+        },
+    )
+    assert answer.status == 200, answer.body
+    return answer.value
+
+
 async def let_in(hub: TestHub, name: str, scope: str = "api repositories") -> Any:
     """The tokens of a client that this user let in."""
     asked = await device(hub, scope)

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from aiohttp.web import Response, StreamResponse
 
-from hexhub.domain import keys, users
+from hexhub.domain import clients, keys, tokens, users
 from hexhub.errors import Errors, Invalid
 from hexhub.http.call import Call
 from hexhub.http.routes import Routes
@@ -33,11 +33,16 @@ def _page(call: Call, errors: Errors, *, status: int = 200, made: object = None)
             {"key": key, "use": view.get(KeyUse, key.lookup)}
             for key in keys.live(view, f"user:{user.username}", call.now)
         ]
+        exchanged = [
+            {"token": token, "key": key, "client": clients.known(view, token.client)}
+            for token, key in tokens.live_of_keys(view, f"user:{user.username}", call.now)
+        ]
         repositories = [row.organization for row in users.organizations(view, user.username)]
     return pages.page(
         "dashboard_keys.html",
         status=status,
         rows=rows,
+        exchanged=exchanged,
         repositories=repositories,
         lifetimes=LIFETIMES,
         errors=errors,
@@ -104,5 +109,18 @@ async def revoke_all(call: Call) -> StreamResponse:
     """Revoke every key."""
     await call.hub.store.revoke(
         keys.revoke_all, call.origin, f"user:{signed_in(call)[0].username}", call.now
+    )
+    return pages.redirect("/dashboard/keys")
+
+
+@routes.post("/dashboard/keys/tokens/{token}/revoke", allow=PERSON)
+async def revoke_token(call: Call) -> StreamResponse:
+    """End one token that a key was exchanged for."""
+    await call.hub.store.revoke(
+        tokens.revoke_of_key,
+        call.origin,
+        f"user:{signed_in(call)[0].username}",
+        call.path["token"],
+        call.now,
     )
     return pages.redirect("/dashboard/keys")

@@ -16,7 +16,7 @@ from hexhub.schema import FormerUser, Key, Link, Mail, Member, Owner, Session, T
 from hexhub.sites import web
 from tests.hexhub import hubs
 from tests.hexhub.browser import Browser
-from tests.hexhub.grants import bearer, let_in
+from tests.hexhub.grants import bearer, exchange, let_in
 from tests.hexhub.hubs import Person, TestHub
 from tests.hexhub.packages import package
 
@@ -412,6 +412,53 @@ async def test_a_key_needs_a_name_permissions_and_access(hub: TestHub, browser: 
     ):
         page = await browser.send("/dashboard/keys", "/dashboard/keys", **fields)
         assert page.status == 422, fields
+
+
+async def test_tokens_of_keys_are_listed_and_ended_one_by_one(
+    hub: TestHub, browser: Browser, mara: Person
+) -> None:
+    assert "Tokens of your keys" not in (await browser.get("/dashboard/keys")).text
+    ci = await hub.key("mara", "api")
+    first, second = [bearer(hub, "mara", await exchange(hub, ci)) for _ in range(2)]
+
+    page = await browser.get("/dashboard/keys")
+    actions = [form.action for form in page.forms() if "/tokens/" in form.action]
+    with hub.hub.store.view() as view:
+        made = sorted(view.find(Token, "owner", "user:mara"), key=lambda row: row.created_at)
+    assert actions == [f"/dashboard/keys/tokens/{row.jti}/revoke" for row in reversed(made)]
+    assert page.text.count(f"{made[0].expires_at:%H:%M} UTC") >= 1
+    await browser.submit(page, actions[1])
+
+    assert (await first.get("/api/users/me")).status == 401
+    assert (await second.get("/api/users/me")).status == 200
+    assert (await ci.get("/api/users/me")).status == 200
+    assert actions[1] not in (await browser.get("/dashboard/keys")).text
+    newest = (await mara.get("/api/users/me/audit-logs")).value[0]
+    assert (newest["action"], newest["params"]["key"]) == ("token.revoke", "test-2")
+    assert (await browser.submit(page, actions[1])).status == 404, "only once"
+
+    hub.clock.ahead += timedelta(minutes=31)
+    assert "Tokens of your keys" not in (await browser.get("/dashboard/keys")).text
+
+
+async def test_nobody_ends_the_token_of_another_or_of_a_session(
+    hub: TestHub, browser: Browser, mara: Person
+) -> None:
+    nils = await hub.user("nils")
+    theirs = bearer(hub, "nils", await exchange(hub, nils))
+    mine = bearer(hub, "mara", await let_in(hub, "mara"))
+    page = await browser.get("/dashboard/keys")
+    proof = page.form("/logout").fields["csrf"]
+    assert "Tokens of your keys" not in page.text
+    with hub.hub.store.view() as view:
+        tokens = [row.jti for row in view.scan(Token)]
+
+    assert len(tokens) == 2
+    for token in (*tokens, "nothing"):
+        answer = await browser.post(f"/dashboard/keys/tokens/{token}/revoke", {"csrf": proof})
+        assert answer.status == 404
+    assert (await theirs.get("/api/users/me")).status == 200
+    assert (await mine.get("/api/users/me")).status == 200
 
 
 # The end
