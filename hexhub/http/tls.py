@@ -24,9 +24,17 @@ class Certificates:
         self.told = asyncio.Event()
         """Set it to have the files looked at now."""
         try:
-            self.context = self._fresh()
+            self.context = self._newest = self._fresh()
         except (OSError, ssl.SSLError) as error:
             raise Refused(f"TLS_CERT and TLS_KEY: {_words(error)}") from None
+        self.context.sni_callback = self._use_newest
+
+    def _use_newest(
+        self, connection: ssl.SSLSocket | ssl.SSLObject, name: str | None, _: ssl.SSLContext
+    ) -> None:
+        """Asked in every handshake. A context that is in use is never changed: a handshake that
+        met a new key beside an old certificate would fail."""
+        connection.context = self._newest
 
     def _fresh(self) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -56,8 +64,7 @@ class Certificates:
             return False
         self._seen = state
         try:
-            self._fresh()  # tried apart: half a renewal must not stop the old one from working
-            self.context.load_cert_chain(*self._files, password=_no_password)
+            self._newest = self._fresh()
         except (OSError, ssl.SSLError) as error:
             raise Refused(f"the new TLS_CERT and TLS_KEY: {_words(error)}") from None
         return True

@@ -51,6 +51,7 @@ def _healthy(count: int, *nodes: MemberNode) -> None:
     until(lambda: all(node.healthy_among(count) for node in nodes), f"{count} members")
 
 
+@pytest.mark.long
 def test_one_node_with_data_becomes_three_and_they_come_and_go(lone: Members) -> None:
     first, second, third = lone.nodes
     assert second.command("cluster", "join", _address(first)) == f"joined {_address(first)}"

@@ -154,6 +154,7 @@ async def test_a_follower_is_cut_off(tmp_path: Path) -> None:
     await cut_and_check(tmp_path, Net.cut, Net.mend, leads=False)
 
 
+@pytest.mark.long
 async def test_a_leader_that_hears_nothing_is_not_led_by(tmp_path: Path) -> None:
     await cut_and_check(tmp_path, Net.deafen, Net.hear, leads=True)
 

@@ -1,4 +1,4 @@
-"""A browser for the session, a window for each test, and a node with something to read."""
+"""A browser for these modules, a window for each test, and a node with something to read."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ FLAGS = [
 PATIENCE_MS = 8000
 
 
-@pytest.fixture(scope="session")
+# Not for the session: while Playwright is open its loop runs in this thread, and no other may.
+@pytest.fixture(scope="package")
 def chromium() -> Iterator[Browser]:
     """The browser. Where there is none the tests are skipped, or fail when CI=true."""
     if not CHROMIUM.exists():
@@ -40,7 +41,7 @@ def chromium() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[content.Filled]:
     """A node with people, packages and documentation, the same for all modules that only read."""
     running = RunningNode(tmp_path_factory.mktemp("hub"), {})

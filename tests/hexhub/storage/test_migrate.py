@@ -80,6 +80,7 @@ async def test_what_failed_is_named_and_brought_by_the_next_run(
         await fresh.close()
 
 
+@pytest.mark.long
 def test_a_node_moves_to_a_bucket_by_its_commands(s3_server: str, tmp_path: Path) -> None:
     bucket = asyncio.run(buckets.make_bucket(s3_server))
     given = {name.upper(): text for name, text in settings(s3_server, bucket.name).items()}
