@@ -33,10 +33,30 @@ LIFETIMES = ("", "30", "90", "365")
 @contested.get("/orgs", allow=PERSON)
 async def mine(call: Call) -> StreamResponse:
     """The organizations that the reader is in."""
+    return _mine(call)
+
+
+def _mine(call: Call, *, status: int = 200, wrong: str = "") -> Response:
     with call.hub.store.view() as view:
         found = users.organizations(view, call.actor.name or "")
         counts = {each.organization: view.count(Member, each.organization) for each in found}
-    return pages.page("organizations.html", found=found, counts=counts)
+    return pages.page("organizations.html", status=status, found=found, counts=counts, wrong=wrong)
+
+
+@routes.post("/orgs", allow=PERSON)
+async def create(call: Call) -> StreamResponse:
+    """Make an organization, which the maker administers."""
+    try:
+        made = await call.hub.store.transact(
+            organizations.create,
+            call.origin,
+            text(call, "name"),
+            call.actor.name or "",
+            call.now,
+        )
+    except Invalid as error:
+        return _mine(call, status=422, wrong=_words(error))
+    return pages.redirect(f"/orgs/{made.name}?show=members")
 
 
 @contested.get("/orgs/{name}", allow=PERSON)

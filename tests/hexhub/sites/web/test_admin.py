@@ -223,3 +223,16 @@ async def test_who_owns_a_package_sees_its_log_and_others_do_not(
     mara = await hub.key("mara", "api")
     await mara.publish(package("open"))
     assert (await Browser(hub).get("/packages/open?show=audit")).status == 404
+
+
+async def test_somebody_makes_an_organization_and_administers_it(
+    hub: TestHub, acme: Browser
+) -> None:
+    tomas = Browser(hub)
+    await tomas.sign_in("tomas", PASSWORD)
+    taken = await tomas.send("/orgs", "/orgs", name="acme")
+    assert taken.status == 422
+    assert "already been taken" in taken.text
+    await tomas.send("/orgs", "/orgs", name="forest")
+    assert "admin" in (await tomas.get("/orgs/forest?show=members")).text
+    assert (await acme.get("/orgs/forest")).status == 404
