@@ -144,75 +144,50 @@ def text(value: object) -> str | None:
 
 def username(value: object) -> str | None:
     """A problem with a user name, or None (http-api.md §3.2)."""
-    if problem := text(value):
-        return problem
-    assert isinstance(value, str)
-    if len(value) < 3:
-        return "should be at least 3 character(s)"
-    if len(value) > NAME_LENGTH_MAX:
-        return f"should be at most {NAME_LENGTH_MAX} character(s)"
-    if not USERNAME.fullmatch(value):
-        return "has invalid format"
-    return "is reserved" if value in RESERVED_USERNAMES else None
-
-
-def address(value: object) -> str | None:
-    """A problem with an e-mail address, or None."""
-    if problem := text(value):
-        return problem
-    assert isinstance(value, str)
-    if len(value) > ADDRESS_LENGTH_MAX:
-        return f"should be at most {ADDRESS_LENGTH_MAX} character(s)"
-    return None if ADDRESS.fullmatch(value) else "has invalid format"
-
-
-def full_name(value: object) -> str | None:
-    """A problem with a person's name, or None."""
-    if problem := text(value):
-        return problem
-    too_long = len(str(value)) > FULL_NAME_LENGTH_MAX
-    return f"should be at most {FULL_NAME_LENGTH_MAX} character(s)" if too_long else None
-
-
-def password(value: object) -> str | None:
-    """A problem with a new password, or None."""
-    if problem := text(value):
-        return problem
-    assert isinstance(value, str)
-    if len(value) < 8:
-        return "should be at least 8 character(s)"
-    if len(value) > PASSWORD_LENGTH_MAX:
-        return f"should be at most {PASSWORD_LENGTH_MAX} character(s)"
-    return None
+    return _name(value, USERNAME, 3, RESERVED_USERNAMES)
 
 
 def package_name(value: object) -> str | None:
     """A problem with the name of a new package, or None (http-api.md §3.7)."""
-    if problem := text(value):
-        return problem
-    assert isinstance(value, str)
-    if len(value) < 2:
-        return "should be at least 2 character(s)"
-    if len(value) > NAME_LENGTH_MAX:
-        return f"should be at most {NAME_LENGTH_MAX} character(s)"
-    if not PACKAGE_NAME.fullmatch(value):
-        return "has invalid format"
-    return "is reserved" if value in RESERVED_PACKAGES else None
+    return _name(value, PACKAGE_NAME, 2, RESERVED_PACKAGES)
 
 
 def organization_name(value: object) -> str | None:
     """A problem with the name of a new organization, or None (http-api.md §4.1)."""
-    if problem := text(value):
+    return _name(value, ORGANIZATION_NAME, 3, RESERVED_PACKAGES | RESERVED_USERNAMES)
+
+
+def _name(
+    value: object, form: re.Pattern[str], length_min: int, reserved: frozenset[str]
+) -> str | None:
+    if problem := text(value) or _length_problem(str(value), length_min, NAME_LENGTH_MAX):
         return problem
-    assert isinstance(value, str)
-    if len(value) < 3:
-        return "should be at least 3 character(s)"
-    if len(value) > NAME_LENGTH_MAX:
-        return f"should be at most {NAME_LENGTH_MAX} character(s)"
-    if not ORGANIZATION_NAME.fullmatch(value):
+    if not form.fullmatch(str(value)):
         return "has invalid format"
-    reserved = value in RESERVED_PACKAGES or value in RESERVED_USERNAMES
-    return "is reserved" if reserved else None
+    return "is reserved" if value in reserved else None
+
+
+def _length_problem(value: str, length_min: int, length_max: int) -> str | None:
+    if len(value) < length_min:
+        return f"should be at least {length_min} character(s)"
+    return f"should be at most {length_max} character(s)" if len(value) > length_max else None
+
+
+def address(value: object) -> str | None:
+    """A problem with an e-mail address, or None."""
+    if problem := text(value) or _length_problem(str(value), 0, ADDRESS_LENGTH_MAX):
+        return problem
+    return None if ADDRESS.fullmatch(str(value)) else "has invalid format"
+
+
+def full_name(value: object) -> str | None:
+    """A problem with a person's name, or None."""
+    return text(value) or _length_problem(str(value), 0, FULL_NAME_LENGTH_MAX)
+
+
+def password(value: object) -> str | None:
+    """A problem with a new password, or None."""
+    return text(value) or _length_problem(str(value), 8, PASSWORD_LENGTH_MAX)
 
 
 def check(checks: Mapping[str, str | Errors | None]) -> None:
