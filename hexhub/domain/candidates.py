@@ -83,7 +83,7 @@ def _package_meta_problems(metadata: dict[str, object], repository: str) -> Erro
         "description": _text_problem(description, required=public),
         "licenses": _licenses_problem(licenses, public),
         "links": _links_problem(metadata.get("links")),
-        "maintainers": _absent_or(metadata.get("maintainers"), rules.strings),
+        "maintainers": _maintainers_problem(metadata.get("maintainers")),
         "extra": None
         if isinstance(metadata.get("extra", {}), dict)
         else "expected type map(string)",
@@ -131,8 +131,8 @@ def _is_web_address(url: str) -> bool:
         return False
 
 
-def _absent_or(value: object, problem: object) -> str | None:
-    return None if value is None else rules.strings(value) if callable(problem) else None
+def _maintainers_problem(value: object) -> str | None:
+    return None if value is None else rules.strings(value)
 
 
 def _version_problem(value: object) -> str | None:
