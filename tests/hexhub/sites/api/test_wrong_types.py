@@ -51,7 +51,12 @@ BODIES: dict[tuple[str, str], tuple[str, ...]] = {
 FIELDS = [(*route, field) for route, fields in BODIES.items() for field in fields]
 ALSO = ("_method", "_format", "page", "per_page", "replace")
 
-atoms = st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False)
+atoms = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**70), 2**70)
+    | st.floats(allow_nan=False, allow_infinity=False)
+)
 texts = st.text(max_size=12) | st.sampled_from(["", "\0", "a" * 70_000, "\ud7ff", "../..", "1.0.0"])
 values = st.recursive(
     atoms | texts,
