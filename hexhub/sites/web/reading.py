@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hexhub.domain import packages
-from hexhub.errors import NotFound
+from hexhub.errors import Malformed, NotFound
 from hexhub.formats.version import Version
 from hexhub.http.call import Call
 from hexhub.schema import PUBLIC, Package, Release
@@ -76,7 +76,7 @@ def is_version(text: str) -> bool:
     """Whether a segment of a path is a version: no name is one."""
     try:
         Version.parse(text)
-    except Exception:
+    except Malformed:
         return False
     return True
 
