@@ -27,7 +27,7 @@ from hexhub.backup.restore import unfinished
 from hexhub.backup.schedule import Schedule
 from hexhub.config import Config, check_listening
 from hexhub.counters import Counters
-from hexhub.domain import objects, settings, users
+from hexhub.domain import backups, objects, settings, users
 from hexhub.domain.audit import OPERATOR
 from hexhub.eraser import Eraser
 from hexhub.errors import Invalid, NotFound, Refused, Unavailable
@@ -41,6 +41,7 @@ from hexhub.http.server import BACKLOG, HotPath, HttpServer, bind
 from hexhub.http.tls import Certificates
 from hexhub.http.waiting import Waiting
 from hexhub.hub import Hub, client_lines, utc_now
+from hexhub.jobs import Jobs
 from hexhub.limit_exchange import LimitExchange
 from hexhub.limits import Limits
 from hexhub.mail import Sender
@@ -48,6 +49,7 @@ from hexhub.meeting import Meeting, advertised, bound
 from hexhub.passwords import Passwords
 from hexhub.rendering import Rendering
 from hexhub.repositories import verification
+from hexhub.repositories.adjusted import Adjusted
 from hexhub.repositories.first_of import Shelf
 from hexhub.repositories.mirror import Mirror
 from hexhub.repositories.own import Own
@@ -159,6 +161,9 @@ async def open_hub(
             package_objects=Memo(topics),
             mirror=mirror,
             shelf=Shelf(own, mirror, store, key) if mirror else None,
+            adjusted=Adjusted(store, mirror) if mirror else None,
+            jobs=Jobs(store, config.node_name, now),
+            backups=_schedule(config),
             passwords=passwords,
             counters=Counters(store),
             sender=Sender(
@@ -192,6 +197,7 @@ async def open_hub(
             now=now,
         )
         stack.push_async_callback(_last_flush, hub)
+        stack.push_async_callback(hub.jobs.close)
         if isinstance(storage, PeerStorage):
             catching_up = asyncio.create_task(_catch_up(storage, store).run())
             stack.push_async_callback(_end, catching_up)
@@ -564,6 +570,16 @@ def _schedule(config: Config) -> Schedule | None:
     )
 
 
+def _leads(hub: Hub) -> bool:
+    return hub.node.status().role == "leader"
+
+
+async def _note_backup(hub: Hub, outcome: backups.Outcome) -> None:
+    """Let all nodes know what came of a backup; that it is made matters more."""
+    with suppress(ClusterError):
+        await hub.store.transact(backups.note, hub.node.settings.name, outcome)
+
+
 async def _until_told_to_stop(face: Face, hub: Hub, stop: asyncio.Event) -> None:
     log = face.log
     loop = asyncio.get_running_loop()
@@ -585,12 +601,11 @@ async def _until_told_to_stop(face: Face, hub: Hub, stop: asyncio.Event) -> None
             hub.node.streams, face.config.node_name, hub.node.members, hub.limits
         )
         work.append(loop.create_task(exchange.run()))
-    if (schedule := _schedule(face.config)) is not None:
+    if (schedule := hub.backups) is not None:
         face.metrics.node.backups = schedule
-        source = operator_face.backup.source(hub)
-        work.append(
-            loop.create_task(schedule.run(source, lambda: hub.node.status().role == "leader"))
-        )
+        leads = partial(_leads, hub)
+        note = partial(_note_backup, hub)
+        work.append(loop.create_task(schedule.run(hub.backup_source(), leads, note)))
     if hub.mirror is not None:
         work.append(loop.create_task(hub.mirror.run()))
     await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)

@@ -11,14 +11,18 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from hexhub.attempts import Attempts
+from hexhub.backup.schedule import Schedule
+from hexhub.backup.write import Source
 from hexhub.counters import Counters
 from hexhub.domain.tokens import Mint
 from hexhub.formats import sealed
 from hexhub.formats.access_token import TokenKey
+from hexhub.jobs import Jobs
 from hexhub.limits import Limits
 from hexhub.mail import Sender
 from hexhub.passwords import Passwords
 from hexhub.rendering import Rendering
+from hexhub.repositories.adjusted import Adjusted
 from hexhub.repositories.first_of import Shelf
 from hexhub.repositories.mirror import Mirror
 from hexhub.repositories.own import Own
@@ -55,6 +59,11 @@ class Hub:
     """None: there is no upstream."""
     shelf: Shelf | None = None
     """Our packages and the upstream's on one shelf; there when `mirror` is."""
+    adjusted: Adjusted | None = None
+    """Settings of the mirror that hold on all nodes; there when `mirror` is."""
+    jobs: Jobs
+    backups: Schedule | None = None
+    """None: BACKUP_DIR is not set."""
     passwords: Passwords
     counters: Counters
     sender: Sender
@@ -98,6 +107,16 @@ class Hub:
     @property
     def api_url(self) -> str:
         return f"{self.url}/api"
+
+    def backup_source(self) -> Source:
+        """What a backup of this hub is made from."""
+        return Source(
+            node=self.node,
+            storage=self.storage,
+            root=self.root,
+            fingerprint=self.fingerprint,
+            now=self.now,
+        )
 
     def secret_hash(self, secret: str) -> str:
         """How a key's secret, or a link's token, is known in the tables."""

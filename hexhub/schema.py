@@ -596,6 +596,33 @@ class Rule(Record, kw_only=True):
     created_at: datetime
 
 
+@schema.table("jobs", key=("id",))
+class Job(Record, kw_only=True):
+    """Work that an administrator began on a node; `id` begins with its time, so rows are in order.
+
+    `state`: `running`, `done`, `failed`, `stopped`. `done` of `total` (None: not known) are counted
+    in `unit`, `bytes` or a noun; `said` is what came of it in words, `notes` lines on the way.
+    `seen_at` is when the node last wrote this, `stop` that somebody asked for an end.
+    """
+
+    id: str
+    kind: str
+    about: str = ""
+    node: str
+    by: str = ""
+    state: str = "running"
+    done: int = 0
+    total: int | None = None
+    failed: int = 0
+    unit: str = ""
+    notes: tuple[str, ...] = ()
+    said: str = ""
+    stop: bool = False
+    started_at: datetime
+    seen_at: datetime
+    ended_at: datetime | None = None
+
+
 @schema.table("reserved_names", key=("pattern",))
 class ReservedName(Record, kw_only=True):
     """Names, by a pattern with `*`, that are never asked of the upstream."""

@@ -28,6 +28,8 @@ class Circuit:
         self._until: datetime | None = None
         self._probing = False
         self.last_error: str | None = None
+        self.last_answer: datetime | None = None
+        """When the upstream last answered."""
 
     @property
     def state(self) -> State:
@@ -46,6 +48,7 @@ class Circuit:
 
     def succeeded(self) -> None:
         """The upstream answered, be it with a 404."""
+        self.last_answer = self._now()
         self._failures, self._until, self._probing = 0, None, False
         self._open_for, self.last_error = OPEN_MIN, None
 
@@ -59,6 +62,11 @@ class Circuit:
     def abandoned(self) -> None:
         """A request was given up on before its outcome was known."""
         self._probing = False
+
+    def try_now(self) -> None:
+        """Let the next request pass although the circuit is open: somebody wants to know."""
+        if self._until is not None:
+            self._until = min(self._until, self._now())
 
     def open(self, error: str, hold_s: float | None = None) -> None:
         """Leave the upstream alone from now on, for as long as it asked or a time that doubles."""

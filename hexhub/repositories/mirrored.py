@@ -81,7 +81,6 @@ class Mirrored:
         self._storage = storage
         self._small = small
         self._now = now
-        self._wait_s = upstream.settings.wait_s
         self._fetches: dict[str, tuple[asyncio.Future[Kept], float]] = {}
         """By path: what comes of its fetch, and since when that is under way."""
         self._tasks: set[asyncio.Task[None]] = set()
@@ -143,7 +142,7 @@ class Mirrored:
         if self._has_failed(row.path) is not None:
             return Copy(row, "stale", self._age(row), failed=True)
         try:
-            new = await self._outcome(row.path, kind, at, self._wait_s)
+            new = await self._outcome(row.path, kind, at, self._upstream.settings.wait_s)
         except NotFound:
             # Gone at the upstream. A lock file may pin what we hold: it is served for ever.
             return Copy(row, "stale", self._age(row))

@@ -67,6 +67,8 @@ class UpstreamSettings:
     connections: int = 8
     ca_file: Path | None = None
     offline: bool = False
+    paused: bool = False
+    """Whether it is offline because an administrator said so, for now."""
     user_agent: str = "HexHub"
 
 
@@ -115,6 +117,12 @@ class Upstream:
         self._proxies = {site: _proxy_for(url) for site, url in settings.urls.items()}
         self._session: ClientSession | None = None
 
+    def adjust(self, settings: UpstreamSettings) -> None:
+        """Go on with other settings; requests that are under way end with the old ones."""
+        if settings.connections != self.settings.connections:
+            self._slots = asyncio.Semaphore(settings.connections)
+        self.settings = settings
+
     async def fetch(
         self,
         site: Site,
@@ -130,7 +138,8 @@ class Upstream:
         Raises NotFound, Unreachable, UpstreamWrong, and what `take` raises.
         """
         if self.settings.offline:
-            raise Unreachable("this hub is offline by intention (OFFLINE=true)", 3600)
+            why = "an administrator paused it" if self.settings.paused else "OFFLINE=true"
+            raise Unreachable(f"this hub is offline by intention ({why})", 3600)
         headers = {"Accept": accept} if accept else {}
         if etag is not None:
             headers["If-None-Match"] = etag

@@ -12,22 +12,10 @@ from hexhub.errors import Invalid
 from hexhub.http.blobs import Streamed
 from hexhub.http.call import Call
 from hexhub.http.routes import Routes
-from hexhub.hub import Hub
 from hexhub.sites.operator.pipeline import OPERATOR, answer, control
 
 routes = Routes(control)
 SECRET_MIN = 32
-
-
-def source(hub: Hub) -> write.Source:
-    """What a backup of this hub is made from."""
-    return write.Source(
-        node=hub.node,
-        storage=hub.storage,
-        root=hub.root,
-        fingerprint=hub.fingerprint,
-        now=hub.now,
-    )
 
 
 @routes.post("/backup", allow=OPERATOR)
@@ -39,7 +27,7 @@ async def create(call: Call) -> StreamResponse:
     ):
         raise Invalid({"passphrase": f"should be at least {secret.PASSPHRASE_MIN} character(s)"})
     pieces = write.stream(
-        source(call.hub),
+        call.hub.backup_source(),
         passphrase=passphrase,
         tables_only=call.body.get("tables_only") is True,
     )

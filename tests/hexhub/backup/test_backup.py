@@ -16,7 +16,6 @@ from hexhub import app, config
 from hexhub.backup import NotWhole, read, restore, secret, write
 from hexhub.backup.schedule import Schedule
 from hexhub.errors import Refused
-from hexhub.sites.operator.backup import source
 from tests.hexhub import hubs
 from tests.hexhub.hubs import TestHub
 from tests.hexhub.packages import package
@@ -27,7 +26,7 @@ NEW_SECRET = "n" * 64
 
 async def backup(hub: TestHub, path: Path, **options: object) -> Path:
     given = {"passphrase": PASSPHRASE, **options}
-    await write.to_file(path, write.stream(source(hub.hub), **given))  # type: ignore[arg-type]
+    await write.to_file(path, write.stream(hub.hub.backup_source(), **given))  # type: ignore[arg-type]
     return path
 
 
@@ -80,7 +79,7 @@ async def test_what_is_published_while_a_backup_runs_does_not_tear_it(
     filled: TestHub, tmp_path: Path
 ) -> None:
     mara = await filled.user("olga")
-    pieces = write.stream(source(filled.hub), passphrase=PASSPHRASE)
+    pieces = write.stream(filled.hub.backup_source(), passphrase=PASSPHRASE)
     first = await anext(pieces)
     assert (await mara.publish(package("later", "1.0.0"))).status == 201
 
@@ -286,14 +285,14 @@ async def test_scheduled_backups_are_made_when_due_and_the_newest_are_kept(
     made = []
     for _ in range(4):
         assert schedule().due(filled.clock())
-        made.append(await schedule().once(source(filled.hub)))
+        made.append(await schedule().once(filled.hub.backup_source()))
         assert not schedule().due(filled.clock())
         filled.clock.ahead += timedelta(hours=6, seconds=1)
     assert sorted((tmp_path / "kept").iterdir()) == made[2:]
     for path in made[2:]:
         read.verify(path)
     (tmp_path / "kept/notes.txt").write_text("not ours")
-    await schedule().once(source(filled.hub))
+    await schedule().once(filled.hub.backup_source())
     assert (tmp_path / "kept/notes.txt").exists()
 
 
