@@ -4,27 +4,30 @@ set -euo pipefail
 # shellcheck source=scripts/lib.sh
 . "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
 
-# Tests with real clients need rebar3, those of the pages chromium, those of a cluster behind one
-# address nginx and haproxy. Where one cannot be had they say so themselves: skipped, or failed when
-# CI=true.
-install_clients() {
-  local missing=() client
-  for client in rebar3 chromium nginx haproxy; do
-    command -v "$client" >/dev/null || missing+=("$client")
+# Programs that tests run, each with the package that has it: clients, a browser, proxies, and what
+# reads the files we generate. Where one cannot be had its tests say so themselves: skipped, or
+# failed when CI=true.
+PROGRAMS=(rebar3 chromium nginx haproxy caddy faketime curl groff:groff-base systemd-analyze:systemd)
+
+install_programs() {
+  local missing=() packages=() each
+  for each in "${PROGRAMS[@]}"; do
+    command -v "${each%%:*}" >/dev/null && continue
+    missing+=("${each%%:*}") packages+=("${each##*:}")
   done
   [ ${#missing[@]} = 0 ] && return
-  local needed="tests with real clients, browsers and proxies need ${missing[*]}"
+  local needed="some tests need ${missing[*]}"
   if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
-    say "$needed (Debian, Ubuntu: apt install ${missing[*]})"
+    say "$needed (Debian, Ubuntu: apt install ${packages[*]})"
     return
   fi
-  say "Installing ${missing[*]} …"
+  say "Installing ${packages[*]} …"
   # What rebar3 depends on has all parts of Erlang that resolving, fetching and compiling need.
   local apt=(env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=120 -qq -y)
-  local install=("${apt[@]}" install --no-install-recommends "${missing[@]}")
+  local install=("${apt[@]}" install --no-install-recommends "${packages[@]}")
   if ! "${install[@]}" >/dev/null 2>&1; then
     { "${apt[@]}" update && "${install[@]}"; } >/dev/null 2>&1 ||
-      say "${missing[*]} could not be installed; $needed"
+      say "${packages[*]} could not be installed; $needed"
   fi
 }
 
@@ -35,6 +38,6 @@ if [ "${1:-}" = --long ]; then
   marker=(-m "long or not long")
 fi
 ensure_installed dev
-install_clients
+install_programs
 cd -- "$ROOT"
 exec "$VENV/bin/python" -m pytest ${marker[@]+"${marker[@]}"} "$@"

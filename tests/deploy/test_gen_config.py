@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
-import pytest
 from click.testing import CliRunner
 
 from hexhub.cli import hexhub
+from tests.programs import require
 
 NODES = ["--node", "127.0.0.1:4001", "--node", "127.0.0.1:4002"]
 
@@ -21,11 +20,6 @@ def generated(*arguments: str, **environ: str) -> str:
     )
     assert result.exit_code == 0, result.output
     return result.output
-
-
-def needs(program: str) -> None:
-    if shutil.which(program) is None:
-        pytest.skip(f"no {program} here")
 
 
 def run(*command: str) -> str:
@@ -41,7 +35,7 @@ def self_signed(folder: Path) -> tuple[Path, Path]:
 
 
 def test_nginx_takes_its_file(tmp_path: Path) -> None:
-    needs("nginx")
+    require("nginx")
     certificate, key = self_signed(tmp_path)
     text = generated("nginx", *NODES)
     text = text.replace("/etc/hexhub/tls/hub.example.org.pem", str(certificate))
@@ -53,13 +47,22 @@ def test_nginx_takes_its_file(tmp_path: Path) -> None:
 
 
 def test_haproxy_takes_its_file(tmp_path: Path) -> None:
-    needs("haproxy")
+    require("haproxy")
     (tmp_path / "haproxy.cfg").write_text(generated("haproxy", *NODES))
     run("haproxy", "-c", "-f", str(tmp_path / "haproxy.cfg"))
 
 
+def test_caddy_takes_its_file(tmp_path: Path) -> None:
+    require("caddy")
+    (tmp_path / "Caddyfile").write_text(generated("caddy", *NODES))
+    # Its home is where it would keep certificates; `validate` asks for none.
+    home = ["env", f"HOME={tmp_path}", f"XDG_DATA_HOME={tmp_path}", f"XDG_CONFIG_HOME={tmp_path}"]
+    config = ["--config", str(tmp_path / "Caddyfile"), "--adapter", "caddyfile"]
+    assert "Valid configuration" in run(*home, "caddy", "validate", *config)
+
+
 def test_systemd_takes_the_unit(tmp_path: Path) -> None:
-    needs("systemd-analyze")
+    require("systemd-analyze")
     unit = tmp_path / "hexhub.service"
     text = generated("systemd")
     assert re.search(r"^ExecStart=/\S+/hexhub serve$", text, re.M)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 import socket
 import subprocess
 import time
@@ -12,18 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
-
 from tests.end_to_end.node import Answer, RunningNode, free_ports, request
-
-
-def require(program: str) -> None:
-    """Skip without it on a developer's machine; fail in CI, where it has to be."""
-    if shutil.which(program) is not None:
-        return
-    if os.environ.get("CI") == "true":
-        pytest.fail(f"{program} is not installed, and CI has to run it")
-    pytest.skip(f"{program} is not installed")
+from tests.programs import require as require
 
 
 class Balancer:

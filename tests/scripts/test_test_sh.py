@@ -13,8 +13,10 @@ from tests.scripts.checkout import Checkout
 def checkout(tmp_path: Path) -> Checkout:
     copy = Checkout(tmp_path)
     copy.put_on_path("python3.11")
-    for client in ("rebar3", "chromium", "nginx", "haproxy"):
-        copy.put_on_path(client)
+    for program in ("rebar3", "chromium", "nginx", "haproxy", "caddy", "faketime"):
+        copy.put_on_path(program)
+    for program in ("curl", "groff", "systemd-analyze"):
+        copy.put_on_path(program)
     return copy
 
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from collections.abc import Iterator
 
 import click
-import pytest
 
 from hexhub.cli import hexhub
 from hexhub.cli.manual import manual
+from tests.programs import require
 
 
 def leaves(command: click.Command, name: str) -> Iterator[tuple[str, click.Command]]:
@@ -32,8 +31,7 @@ def test_every_command_and_option_is_on_the_page() -> None:
 
 
 def test_roff_takes_the_page() -> None:
-    if shutil.which("groff") is None:
-        pytest.skip("no groff here")
+    require("groff")
     done = subprocess.run(
         ["groff", "-man", "-Tutf8", "-ww", "-z"],
         input=manual(hexhub),
