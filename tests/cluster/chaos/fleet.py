@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,6 +40,8 @@ class Fleet:
     root: Path
     count: int = 3
     hosts: dict[str, str] = field(default_factory=dict)
+    fronts: dict[str, str] = field(default_factory=dict)
+    """Where others reach a member that is not reached at its host."""
     prefix: dict[str, list[str]] = field(default_factory=dict)
     snapshot_entries: int = 2000
     running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
@@ -51,15 +53,17 @@ class Fleet:
 
     def start(self, name: str) -> None:
         """Start a member, always with the same command line."""
-        peers = [(one, self.hosts.get(one, "127.0.0.1"), self.ports[one]) for one in self.names]
-        mine = self.hosts.get(name, "127.0.0.1")
+        hosts = {one: self.hosts.get(one, "127.0.0.1") for one in self.names}
+        seen = {**hosts, **self.fronts}
         settings = Settings(
-            name,
-            str(self.root / name),
-            (mine, self.ports[name]),
-            peers,
-            self.count,
-            self.snapshot_entries,
+            name=name,
+            directory=str(self.root / name),
+            bind=(hosts[name], self.ports[name]),
+            advertise=self.fronts.get(name, ""),
+            dials_from=hosts[name] if self.fronts else "",
+            peers=[(one, seen[one], self.ports[one]) for one in self.names],
+            expect=self.count,
+            snapshot_entries=self.snapshot_entries,
         )
         log = (self.root / f"{name}.log").open("ab")
         self._logs.append(log)
@@ -123,6 +127,18 @@ class Fleet:
                         return name
             await asyncio.sleep(0.05)
         raise AssertionError(f"nobody leads after {seconds} s: {self.logs()}")
+
+    async def knows(
+        self, name: str, holds: Callable[[dict[str, Any]], bool], seconds: float = 30.0
+    ) -> None:
+        """Until what a member says of itself is so."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            with suppress(Silent, Refused):
+                if holds(await self.ask(name, "status", seconds=1.0)):
+                    return
+            await asyncio.sleep(0.05)
+        raise AssertionError(f"{name} is not so after {seconds} s: {self.logs()}")
 
     async def formed(self) -> None:
         """Until all are members of one cluster, and reach one another."""

@@ -9,8 +9,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import socket
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +30,28 @@ from cluster.discovery import Fixed, Peer
 from tests.cluster.tables import Counter, Note, schema
 
 
-class Settings(msgspec.Struct):
+class Settings(msgspec.Struct, kw_only=True):
     name: str
     directory: str
     bind: tuple[str, int]
+    advertise: str = ""
+    dials_from: str = ""
+    """The address connections to others come from; any when empty."""
     peers: list[tuple[str, str, int]]
     expect: int = 3
     snapshot_entries: int = 100_000
+
+
+class Bound(asyncio.SelectorEventLoop):
+    """A loop whose connections come from one address."""
+
+    def __init__(self, host: str) -> None:
+        super().__init__()
+        self._host = host
+
+    async def sock_connect(self, sock: socket.socket, address: Any) -> None:
+        sock.bind((self._host, 0))
+        await super().sock_connect(sock, address)
 
 
 def add(tx: Transaction, counter: str, shelf: str, title: str) -> int:
@@ -161,6 +178,7 @@ async def main(settings: Settings) -> None:
             directory=Path(settings.directory),
             secret=b"the secret of the killed",
             bind=settings.bind,
+            advertise=settings.advertise,
             expect=settings.expect,
             clustering=True,
             discovery=Fixed(Peer(*peer) for peer in settings.peers),
@@ -179,5 +197,7 @@ if __name__ == "__main__":
         format=f"%(asctime)s.%(msecs)03d {os.getpid()} %(name)s %(message)s",
         datefmt="%M:%S",
     )
-    with asyncio.Runner() as runner:
-        runner.run(main(msgspec.json.decode(sys.argv[1], type=Settings)))
+    chosen = msgspec.json.decode(sys.argv[1], type=Settings)
+    loop = partial(Bound, chosen.dials_from) if chosen.dials_from else None
+    with asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(main(chosen))
