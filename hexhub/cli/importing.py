@@ -37,7 +37,8 @@ class Importer:
     """Sends what is found to the node, and keeps the report. One that is refused stops nothing."""
 
     def __init__(self, options: Options, repository: str, user: str, dry_run: bool) -> None:
-        self._options = options
+        self.options = options
+        self.repository = repository
         self._query = {"repository": repository, "user": user}
         if dry_run:
             self._query["dry_run"] = "true"
@@ -47,7 +48,7 @@ class Importer:
     def file(self, kind: str, name: str, body: bytes, **more: str) -> bool:
         """Send a tarball or docs archive; whether it is at the hub now."""
         try:
-            said = self._options.exchange("POST", f"/import/{kind}", self._query | more, body)
+            said = self.options.exchange("POST", f"/import/{kind}", self._query | more, body)
         except Failed as error:
             if error.exit_code == 6:
                 raise
@@ -63,7 +64,7 @@ class Importer:
             return
         query = {key: value for key, value in self._query.items() if key != "dry_run"}
         try:
-            said = self._options.ask("POST", f"/import/{kind}", query=query, body=body)
+            said = self.options.ask("POST", f"/import/{kind}", query=query, body=body)
         except Failed as error:
             if error.exit_code == 6:
                 raise
@@ -118,7 +119,7 @@ def static(
             continue
         more = {"outer": said.outer_checksum.hex()} if said and said.outer_checksum else {}
         if importer.file("release", path.name, path.read_bytes(), **more) and said and said.retired:
-            reason = _reason(said.retired.reason)
+            reason = reason_of(said.retired.reason)
             message = said.retired.message or "retired where it came from"
             importer.fact(
                 "retirement",
@@ -128,7 +129,8 @@ def static(
     importer.finish(as_json)
 
 
-def _reason(number: int) -> str:
+def reason_of(number: int) -> str:
+    """The word for a reason of a retirement; `other` for one that is unknown here."""
     try:
         return RetirementReason(number).name.lower()
     except ValueError:

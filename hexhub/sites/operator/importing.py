@@ -47,7 +47,10 @@ def _publisher(call: Call, repository: str, package: str) -> Origin:
 
 @routes.post("/import/release", allow=OPERATOR)
 async def release(call: Call) -> StreamResponse:
-    """A tarball; `outer` is the checksum that its registry names. `state`: imported or there."""
+    """A tarball. `state`: imported or there.
+
+    `outer`, `inner`, `package` and `version` are what its registry says of it, where one was asked.
+    """
     hub, repository = call.hub, _repository(call)
     async with bodies.upload(call) as spooled:
         if call.query.get("outer") not in (None, spooled.checksum.hex()):
@@ -58,6 +61,7 @@ async def release(call: Call) -> StreamResponse:
         except Malformed as error:
             raise Invalid({"tar": str(error)}) from None
         name = str(read.metadata.get("name"))
+        _compare(call, read)
         with hub.store.view() as view:
             new = view.get(Package, repository, name) is None
         candidate = candidates.check(read, repository, new=new)
@@ -78,6 +82,36 @@ async def release(call: Call) -> StreamResponse:
         await hub.storage.put(spooled)
         await hub.store.transact(releases.publish, *arguments)
     return answer(value | {"state": "imported"})
+
+
+def _compare(call: Call, read: tarball.Tarball) -> None:
+    """Raises Invalid for a tarball that is another than its registry names."""
+    for field, seen in (
+        ("inner", read.inner_checksum.hex()),
+        ("package", str(read.metadata.get("name"))),
+        ("version", str(read.metadata.get("version"))),
+    ):
+        if call.query.get(field) not in (None, seen):
+            raise Invalid({"tar": f"has another {field} than its registry names"})
+
+
+@routes.get("/import/releases", allow=OPERATOR)
+async def here(call: Call) -> StreamResponse:
+    """What is here of `package`: version, outer checksum, whether retired and with docs."""
+    repository = _repository(call)
+    with call.hub.store.view() as view:
+        found = list(view.scan(Release, repository, call.query.get("package", "")))
+    return answer(
+        [
+            {
+                "version": each.version,
+                "outer": each.outer_checksum.hex(),
+                "retired": each.retirement is not None,
+                "docs": each.has_docs,
+            }
+            for each in found
+        ]
+    )
 
 
 @routes.post("/import/docs", allow=OPERATOR)
