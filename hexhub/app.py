@@ -51,8 +51,10 @@ from hexhub.rendering import Rendering
 from hexhub.repositories import verification
 from hexhub.repositories.adjusted import Adjusted
 from hexhub.repositories.first_of import Shelf
+from hexhub.repositories.held_back import HeldBack
 from hexhub.repositories.mirror import Mirror
 from hexhub.repositories.own import Own
+from hexhub.repositories.rule_book import RuleBook
 from hexhub.repositories.together import Together
 from hexhub.repositories.topics import Memo, Topics
 from hexhub.repositories.upstream import Upstream, UpstreamSettings
@@ -143,7 +145,8 @@ async def open_hub(
         stack.push_async_callback(_end, indexing)
         rendering = Rendering()
         stack.push_async_callback(rendering.close)
-        mirror = open_mirror(config, store, storage, small_blobs, spool, now)
+        rule_book = RuleBook(store, now)
+        mirror = open_mirror(config, store, storage, small_blobs, spool, rule_book)
         if mirror is not None:
             stack.push_async_callback(mirror.close)
             if node.clustered:
@@ -157,6 +160,7 @@ async def open_hub(
             spool=spool,
             small_blobs=small_blobs,
             own=own,
+            held_back=HeldBack(own, rule_book, store, key),
             topics=topics,
             package_objects=Memo(topics),
             mirror=mirror,
@@ -316,7 +320,7 @@ def open_mirror(
     storage: Storage,
     small_blobs: SmallBlobs,
     spool: Spool,
-    now: Callable[[], datetime],
+    rule_book: RuleBook,
 ) -> Mirror | None:
     """The mirror of the upstream; None when there is no upstream. Nothing is asked yet."""
     if not config.upstream_enabled:
@@ -337,12 +341,13 @@ def open_mirror(
         user_agent=f"HexHub/{__version__} (caching mirror)",
     )
     return Mirror(
-        Upstream(settings, spool, now),
+        Upstream(settings, spool, rule_book.now),
         store,
         storage,
         small_blobs,
         verification.public_key(config.upstream_public_key_file),
-        now,
+        rule_book.now,
+        rule_book=rule_book,
         quota=config.mirror_quota,
     )
 

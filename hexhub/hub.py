@@ -24,6 +24,7 @@ from hexhub.passwords import Passwords
 from hexhub.rendering import Rendering
 from hexhub.repositories.adjusted import Adjusted
 from hexhub.repositories.first_of import Shelf
+from hexhub.repositories.held_back import HeldBack
 from hexhub.repositories.mirror import Mirror
 from hexhub.repositories.own import Own
 from hexhub.repositories.topics import Memo, Topics
@@ -52,6 +53,8 @@ class Hub:
     storage: Storage
     spool: Spool
     own: Own
+    held_back: HeldBack
+    """Packages of organizations, less what rules of their repositories hold back."""
     topics: Topics
     package_objects: Memo[Any]
     """Packages as the API shows them, encoded."""

@@ -1,4 +1,4 @@
-"""Commands about the rules of the mirror, and about names that the upstream may not be asked."""
+"""Commands about the rules of repositories, and about names that the upstream may not be asked."""
 
 from __future__ import annotations
 
@@ -14,24 +14,38 @@ from hexhub.formats import lockfile
 
 @click.group("rules")
 def rules() -> None:
-    """What the mirror holds back: allow and deny lists, cooldown, retired, advisories."""
+    """What a repository holds back: allow and deny lists, cooldown, retired, advisories.
+
+    Rules of hexpm are about what comes from the upstream, those of an organization about its own.
+    """
 
 
 @rules.command("list")
 @as_json
 @click.pass_obj
 def rules_list(options: Options, as_json: bool) -> None:
-    """Every rule that is on."""
+    """Every rule that is on, of every repository."""
     value = options.ask("GET", "/rules")
-    rows = [(row["id"], row["value"] or "", row["created_at"][:16]) for row in value]
-    show(value, as_json, table(rows, ("RULE", "VALUE", "SINCE")) if rows else "no rules")
+    rows = [
+        (row["repository"], row["id"], row["value"] or "", row["created_at"][:16]) for row in value
+    ]
+    text = table(rows, ("REPOSITORY", "RULE", "VALUE", "SINCE")) if rows else "no rules"
+    show(value, as_json, text)
 
 
 def _add(options: Options, as_json: bool, **values: object) -> None:
     value = options.ask("POST", "/rules", body=values)
-    show(value, as_json, f"the rule '{value['id']}' is on")
+    show(value, as_json, f"the rule '{value['id']}' is on{_of(value['repository'])}")
 
 
+def _of(repository: str) -> str:
+    """Which repository, where it goes without saying that it is hexpm."""
+    return "" if repository == "hexpm" else f" for {repository}"
+
+
+repository_option = click.option(
+    "--repository", default="hexpm", metavar="R", help="Whose rule: hexpm, or an organization's."
+)
 version_option = click.option(
     "--version", "requirement", metavar="REQ", help='Only versions that match, e.g. "< 1.4.0".'
 )
@@ -43,60 +57,88 @@ package_option = click.option(
 @rules.command("allow")
 @click.argument("pattern")
 @version_option
+@repository_option
 @as_json
 @click.pass_obj
-def rules_allow(options: Options, pattern: str, requirement: str | None, as_json: bool) -> None:
+def rules_allow(
+    options: Options, pattern: str, requirement: str | None, repository: str, as_json: bool
+) -> None:
     """Let releases pass whatever less particular rules say."""
-    _add(options, as_json, kind="allow", pattern=pattern, requirement=requirement)
+    _add(
+        options,
+        as_json,
+        repository=repository,
+        kind="allow",
+        pattern=pattern,
+        requirement=requirement,
+    )
 
 
 @rules.command("deny")
 @click.argument("pattern")
 @version_option
+@repository_option
 @as_json
 @click.pass_obj
-def rules_deny(options: Options, pattern: str, requirement: str | None, as_json: bool) -> None:
+def rules_deny(
+    options: Options, pattern: str, requirement: str | None, repository: str, as_json: bool
+) -> None:
     """Hold releases back. With `deny '*'` only what is allowed passes."""
-    _add(options, as_json, kind="deny", pattern=pattern, requirement=requirement)
+    _add(
+        options,
+        as_json,
+        repository=repository,
+        kind="deny",
+        pattern=pattern,
+        requirement=requirement,
+    )
 
 
 @rules.command("cooldown")
 @click.argument("age")
 @package_option
+@repository_option
 @as_json
 @click.pass_obj
-def rules_cooldown(options: Options, age: str, pattern: str, as_json: bool) -> None:
+def rules_cooldown(
+    options: Options, age: str, pattern: str, repository: str, as_json: bool
+) -> None:
     """Hold releases back until they have an age: 12h, 7d, 2w, 1mo."""
-    _add(options, as_json, kind="cooldown", pattern=pattern, value=age)
+    _add(options, as_json, repository=repository, kind="cooldown", pattern=pattern, value=age)
 
 
 @rules.command("retired")
 @package_option
+@repository_option
 @as_json
 @click.pass_obj
-def rules_retired(options: Options, pattern: str, as_json: bool) -> None:
+def rules_retired(options: Options, pattern: str, repository: str, as_json: bool) -> None:
     """Hold back releases that were retired for security."""
-    _add(options, as_json, kind="retired", pattern=pattern)
+    _add(options, as_json, repository=repository, kind="retired", pattern=pattern)
 
 
 @rules.command("advisory")
 @click.argument("severity")
 @package_option
+@repository_option
 @as_json
 @click.pass_obj
-def rules_advisory(options: Options, severity: str, pattern: str, as_json: bool) -> None:
+def rules_advisory(
+    options: Options, severity: str, pattern: str, repository: str, as_json: bool
+) -> None:
     """Hold back releases with an advisory of this severity or more: low, medium, high, critical."""
-    _add(options, as_json, kind="advisory", pattern=pattern, value=severity)
+    _add(options, as_json, repository=repository, kind="advisory", pattern=pattern, value=severity)
 
 
 @rules.command("remove")
 @click.argument("rule")
+@repository_option
 @as_json
 @click.pass_obj
-def rules_remove(options: Options, rule: str, as_json: bool) -> None:
+def rules_remove(options: Options, rule: str, repository: str, as_json: bool) -> None:
     """Switch a rule off; RULE is what `rules list` shows."""
-    value = options.ask("POST", "/rules/remove", body={"id": rule})
-    show(value, as_json, f"the rule '{rule}' is off")
+    value = options.ask("POST", "/rules/remove", body={"id": rule, "repository": repository})
+    show(value, as_json, f"the rule '{rule}' is off{_of(repository)}")
 
 
 def _verdict(value: dict[str, Any]) -> str:
@@ -104,13 +146,15 @@ def _verdict(value: dict[str, Any]) -> str:
 
 
 @rules.command("explain")
-@click.argument("package")
+@click.argument("package", metavar="[R/]PACKAGE")
 @click.argument("version")
 @as_json
 @click.pass_obj
 def rules_explain(options: Options, package: str, version: str, as_json: bool) -> None:
     """Say whether a release passes, and which rule decides."""
-    value = options.ask("POST", "/rules/judge", body={"name": package, "version": version})
+    repository, _, name = package.rpartition("/")
+    body = {"repository": repository or "hexpm", "name": name, "version": version}
+    value = options.ask("POST", "/rules/judge", body=body)
     decided = f" ({value['why']})" if not value["refused"] else ""
     show(value, as_json, f"{package} {version} {_verdict(value)}{decided}")
 
@@ -121,6 +165,7 @@ def rules_explain(options: Options, package: str, version: str, as_json: bool) -
 @click.option("--cooldown", metavar="AGE", help="As if releases had to have this age.")
 @click.option("--retired", is_flag=True, help="As if releases retired for security were refused.")
 @click.option("--advisory", metavar="SEVERITY", help="As if advisories were.")
+@repository_option
 @as_json
 @click.pass_obj
 def rules_test(
@@ -130,27 +175,42 @@ def rules_test(
     cooldown: str | None,
     retired: bool,
     advisory: str | None,
+    repository: str,
     as_json: bool,
 ) -> None:
-    """Show what the rules, and those given here, would refuse of a project. Exit code 5 if any."""
+    """Show what the rules, and those given here, would refuse of a project. Exit code 5 if any.
+
+    Every release is judged by its repository; --repository says whose the rules given here are.
+    """
     extra: list[dict[str, object]] = [{"kind": "deny", "pattern": each} for each in deny]
     extra += [{"kind": "cooldown", "value": cooldown}] if cooldown else []
     extra += [{"kind": "retired"}] if retired else []
     extra += [{"kind": "advisory", "value": advisory}] if advisory else []
-    value = [
-        options.ask(
-            "POST",
-            "/rules/judge",
-            body={"name": each.name, "version": each.version, "extra": extra},
-        )
-        for each in read_lock(lock).releases
-        if each.repository == "hexpm"
-    ]
-    rows = [(row["name"], row["version"], _verdict(row)) for row in value]
-    show(value, as_json, table(rows, ("PACKAGE", "VERSION", "VERDICT")))
+    extra = [each | {"repository": repository} for each in extra]
+    value, other = [], []
+    for each in read_lock(lock).releases:
+        body = {"repository": _organization(each.repository), "name": each.name}
+        try:
+            value.append(
+                options.ask(
+                    "POST", "/rules/judge", body=body | {"version": each.version, "extra": extra}
+                )
+            )
+        except Failed as error:
+            if error.exit_code != 3:
+                raise
+            other.append((each.repository, each.name, each.version, "not of this hub"))
+    rows = [(row["repository"], row["name"], row["version"], _verdict(row)) for row in value]
+    text = table(rows + other, ("REPOSITORY", "PACKAGE", "VERSION", "VERDICT"))
+    show(value, as_json, text)
     refused = sum(row["refused"] for row in value)
     if refused:
         raise Failed(f"{refused} of {len(value)} releases would be refused", 5)
+
+
+def _organization(repository: str) -> str:
+    """The repository here that a client knows as `hexpm:ORG` or `hub:ORG`."""
+    return repository.rpartition(":")[2]
 
 
 def read_lock(path: str) -> lockfile.Lock:

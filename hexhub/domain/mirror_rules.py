@@ -1,5 +1,6 @@
-"""Rules of the mirror: which releases of the upstream are held back, and why.
+"""Rules of a repository: which releases are held back, and why.
 
+Those of `hexpm` are about what comes from the upstream, those of an organization about its packages.
 Of the `allow` and `deny` rules that match a release the most particular one decides; of two equally
 particular ones `deny`. An `allow` that decides also lifts cooldown, retired and advisory; without
 one each of these can refuse. What a rule cannot know counts against the release.
@@ -27,7 +28,7 @@ from hexhub.formats.registry_values import (
     Severity,
 )
 from hexhub.formats.version import Requirement, Version
-from hexhub.schema import PUBLIC, Rule
+from hexhub.schema import PUBLIC, Organization, Rule
 
 PATTERN = re.compile(r"[A-Za-z0-9_*]{1,128}")
 AGE = re.compile(r"([0-9]{1,5})(h|d|w|mo)")
@@ -213,7 +214,19 @@ def of(view: View, repository: str = PUBLIC) -> RuleSet:
     return RuleSet(view.scan(Rule, repository))
 
 
-def make(kind: str, pattern: object, requirement: object, value: object, now: datetime) -> Rule:
+def everyone(view: View) -> list[Rule]:
+    """The rules of every repository, by repository and id."""
+    return list(view.scan(Rule))
+
+
+def make(
+    kind: str,
+    pattern: object,
+    requirement: object,
+    value: object,
+    now: datetime,
+    repository: str = PUBLIC,
+) -> Rule:
     """A rule from what a person typed. Raises Invalid."""
     if not isinstance(pattern, str) or not PATTERN.fullmatch(pattern):
         raise Invalid({"pattern": "must be a package's name, with * for any characters"})
@@ -235,7 +248,7 @@ def make(kind: str, pattern: object, requirement: object, value: object, now: da
             raise Invalid({"kind": "must be allow, deny, cooldown, retired or advisory"})
     needed = str(requirement) if requirement is not None else None
     return Rule(
-        repository=PUBLIC,
+        repository=repository,
         id=" ".join([kind, pattern, *([needed] if needed else [])]),
         kind=kind,
         pattern=pattern,
@@ -259,17 +272,21 @@ def _least(value: object) -> str:
 
 
 def add(tx: Transaction, origin: Origin, rule: Rule) -> Rule:
-    """Switch a rule on; one of the same id is replaced."""
+    """Switch a rule on; one of the same id is replaced. Raises NotFound for no repository."""
+    if rule.repository != PUBLIC and tx.get(Organization, rule.repository) is None:
+        raise NotFound(f"no repository {rule.repository[:100]}")
     tx.put(rule)
     audit.record(tx, origin, "rule.add", _told(rule), rule.created_at)
     return rule
 
 
-def remove(tx: Transaction, origin: Origin, id: str, now: datetime) -> None:
+def remove(
+    tx: Transaction, origin: Origin, id: str, now: datetime, repository: str = PUBLIC
+) -> None:
     """Switch a rule off. Raises NotFound."""
-    rule = tx.get(Rule, PUBLIC, id)
+    rule = tx.get(Rule, repository, id)
     if rule is None:
-        raise NotFound(f"no rule {id}")
+        raise NotFound(f"no rule {id[:300]} of {repository[:100]}")
     tx.delete(rule)
     audit.record(tx, origin, "rule.remove", _told(rule), now)
 

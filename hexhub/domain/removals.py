@@ -25,6 +25,7 @@ from hexhub.schema import (
     Policy,
     Release,
     Removed,
+    Rule,
 )
 
 REASON_LENGTH_MAX = 1_000
@@ -153,10 +154,11 @@ def remove_organization(
         raise Invalid({"organization": f"is the only owner of public packages: {listed}"})
     if there.packages:
         raise Invalid({"organization": "still has packages"})
-    rows: list[Member | Key | Policy | Owner | Organization] = [organization]
+    rows: list[Member | Key | Policy | Rule | Owner | Organization] = [organization]
     rows += tx.scan(Member, name)
     rows += tx.find(Key, "owner", f"org:{name}")
     rows += tx.scan(Policy, name)
+    rows += tx.scan(Rule, name)
     rows += tx.find(Owner, "user", name)
     for row in rows:
         tx.delete(row)

@@ -30,7 +30,7 @@ class MirrorCollector(Collector):
                 "state",
                 mirror.mirrored.answers,
             ),
-            ("refused", "Requests refused by rules.", "kind", mirror.refused),
+            ("refused", "Requests refused by rules.", "kind", mirror.rule_book.refused),
             ("upstream_requests", "Requests to the upstream.", "result", mirror.upstream.results),
         ):
             family = CounterMetricFamily(f"hexhub_mirror_{name}", meaning, labels=[label])

@@ -56,7 +56,7 @@ class Shelf:
         copy, package = await self._mirror.package(name)
         path = f"packages/{name}"
         now = self._mirror.now()
-        source = (copy.row.checksum, self._mirror.rules_changes)
+        source = (copy.row.checksum, self._mirror.rule_book.changes)
         made = self._fresh(path, source, now)
         if made is None:
             made = self._keep(path, await self._resign(copy, package, source, now))
@@ -85,7 +85,7 @@ class Shelf:
             return Shelved(await self._own.get(PUBLIC, path), None)
         source = (
             copy.row.checksum,
-            self._mirror.rules_changes,
+            self._mirror.rule_book.changes,
             self._mirror.names_changes,
             self._own.state(PUBLIC),
         )

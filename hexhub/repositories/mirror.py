@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import random
 import re
-from collections import Counter
 from collections.abc import Callable, Iterable, Set
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, TypeVar
@@ -18,18 +17,19 @@ import msgspec
 import structlog
 
 from cluster import Change, ClusterError, Record
-from hexhub.domain import kept, mirror_rules, upstream_names
+from hexhub.domain import kept, upstream_names
 from hexhub.domain.mirror_rules import RuleSet
-from hexhub.errors import HubError, NotFound, RefusedByRule, UpstreamWrong
+from hexhub.errors import HubError, NotFound, UpstreamWrong
 from hexhub.formats import registry as wire, resource_path
 from hexhub.formats.resource_path import NAME_MAX
 from hexhub.repositories import installs
 from hexhub.repositories.believed import DOCUMENT_SIZE_MAX, Believed, checksum_of
 from hexhub.repositories.copies import Copies
 from hexhub.repositories.mirrored import Copy, Kind, Mirrored
+from hexhub.repositories.rule_book import RuleBook
 from hexhub.repositories.together import Vouched
 from hexhub.repositories.upstream import Fetched, Upstream
-from hexhub.schema import AllowedName, Kept, Package, ReservedName, Rule
+from hexhub.schema import PUBLIC, AllowedName, Kept, Package, ReservedName
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
@@ -60,6 +60,7 @@ class Mirror:
         public_key: RSAPublicKey,
         now: Callable[[], datetime],
         *,
+        rule_book: RuleBook,
         quota: int = 0,
     ) -> None:
         """`quota`: bytes of kept tarballs and docs; 0 for no bound."""
@@ -68,32 +69,23 @@ class Mirror:
         self.mirrored = Mirrored(upstream, self.copies, storage, small, now)
         self.believed = Believed(self.copies, self.mirrored, storage, small, public_key)
         self.now = now
-        self.refused: Counter[str] = Counter()
-        """Requests refused, by the kind of the rule."""
+        self.rule_book = rule_book
         self.quota = quota
         self._store = store
         self._searches: dict[str, tuple[datetime, list[dict[str, object]]]] = {}
-        self._rules: RuleSet | None = None
         self._own_names: set[str] | None = None
         self._preferred: tuple[int, frozenset[str]] | None = None
-        self.rules_changes = 0
         self.names_changes = 0
-        """How often the rules, or the names that may be withheld, have changed."""
+        """How often the names that may be withheld have changed."""
         store.subscribe(self._changed)
 
     @property
     def rules(self) -> RuleSet:
-        """The rules that hold now."""
-        if self._rules is None:
-            with self._store.view() as view:
-                self._rules = mirror_rules.of(view)
-        return self._rules
+        """The rules about what comes from the upstream."""
+        return self.rule_book.of(PUBLIC)
 
     def _changed(self, change: Change) -> None:
         records = {record for record, _ in change.keys} if change.keys is not None else set(NAMES)
-        if Rule in records or change.keys is None:
-            self._rules = None
-            self.rules_changes += 1
         if not records.isdisjoint(NAMES):
             self.names_changes += 1
             self._follow_names(change)
@@ -128,14 +120,8 @@ class Mirror:
                 raise NotFound
 
     def require_free(self, name: str, version: str, package: wire.RegistryPackage | None) -> None:
-        """Raise RefusedByRule for a release that a rule holds back."""
-        verdict = self.rules.judge(name, version, package, self.now())
-        if verdict.refused:
-            assert verdict.rule is not None
-            self.refused[verdict.rule.kind] += 1
-            raise RefusedByRule(
-                f"{name} {version} is held back by the rule '{verdict.rule.id}': {verdict.why}"
-            )
+        """Raise RefusedByRule for a release of the upstream that a rule holds back."""
+        self.rule_book.require_free(PUBLIC, name, version, package)
 
     @property
     def preferred(self) -> frozenset[str]:

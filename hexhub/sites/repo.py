@@ -100,7 +100,8 @@ async def registry(call: Call) -> StreamResponse:
             return await repo_mirror.shelved(call, path, _scope(call))
         return await repo_mirror.transparent(call, mirror, path, _scope(call))
     _expect_again(call, name or "")
-    signed = await call.hub.own.get(_repository(call), path)
+    with repo_mirror.telling(call):
+        signed = await call.hub.held_back.get(_repository(call), path)
     headers = {"Content-Type": OCTETS, "Cache-Control": f"{_scope(call)}, {REVALIDATE}"}
     return repo_mirror.signed(call, signed, headers)
 
@@ -143,6 +144,8 @@ async def tarball(call: Call) -> StreamResponse:
     if mirror is not None and not _is_ours(call, mirror, call.path["file"].partition("-")[0]):
         return await repo_mirror.tarball(call, mirror, path, _scope(call))
     release = _release(call, path)
+    with repo_mirror.telling(call):
+        hub.held_back.require_free(release)
     # A release may be replaced while its package is young; after that it never changes.
     settled = call.now - release.created_at > PACKAGE_WINDOW and release.repository == PUBLIC
     age = "max-age=604800" if settled else REVALIDATE

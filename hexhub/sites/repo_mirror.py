@@ -62,7 +62,7 @@ async def shelved(call: Call, path: str, scope: str) -> StreamResponse:
     if path in ("names", "versions"):
         found = await shelf.list(path)
     else:
-        with _telling(call):
+        with telling(call):
             found = await shelf.package(_name(path))
     told = {"Content-Type": OCTETS, "Cache-Control": f"{scope}, {REVALIDATE}"}
     if found.copy is not None:
@@ -84,7 +84,7 @@ async def tarball(call: Call, mirror: Mirror, path: str, scope: str) -> StreamRe
     wanted = _archive(path)
     # Under rules a copy on the way must not outlive a new one.
     age = REVALIDATE if mirror.rules.rules else FOR_A_WEEK
-    with _telling(call):
+    with telling(call):
         return await _answer(
             call,
             mirror,
@@ -156,7 +156,7 @@ async def _of(call: Call, copy: Copy, scope: str, age: str) -> StreamResponse:
 
 
 @contextmanager
-def _telling(call: Call) -> Iterator[None]:
+def telling(call: Call) -> Iterator[None]:
     """Tell the person at the client which rule refused, by `x-hex-message`."""
     try:
         yield

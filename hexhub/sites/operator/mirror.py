@@ -233,7 +233,7 @@ def statistics(mirror: Mirror) -> dict[str, object]:
         "kept": {kind: {"files": counts[kind], "bytes": sizes[kind]} for kind in sorted(counts)},
         "quota": mirror.quota,
         "answers": dict(mirror.mirrored.answers),
-        "refused": dict(mirror.refused),
+        "refused": dict(mirror.rule_book.refused),
         "upstream": {
             "url": mirror.upstream.settings.urls["repo"],
             "offline": mirror.upstream.settings.offline,

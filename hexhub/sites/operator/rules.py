@@ -1,4 +1,4 @@
-"""What the operator does with the rules of the mirror: set, list, explain, try."""
+"""What the operator does with the rules of repositories: set, list, explain, try."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ from aiohttp.web import StreamResponse
 
 from hexhub.domain import mirror_rules
 from hexhub.domain.audit import OPERATOR as BY_OPERATOR
-from hexhub.domain.mirror_rules import RuleSet
-from hexhub.errors import HubError, Invalid
+from hexhub.errors import Invalid
+from hexhub.http import judging
 from hexhub.http.call import Call
 from hexhub.http.routes import Routes
-from hexhub.schema import Rule
-from hexhub.sites.operator.mirror import mirror_of
+from hexhub.schema import PUBLIC, Rule
 from hexhub.sites.operator.pipeline import OPERATOR, answer, control
 
 routes = Routes(control)
@@ -21,6 +20,7 @@ routes = Routes(control)
 
 def _told(rule: Rule) -> dict[str, object]:
     return {
+        "repository": rule.repository,
         "id": rule.id,
         "kind": rule.kind,
         "pattern": rule.pattern,
@@ -30,6 +30,10 @@ def _told(rule: Rule) -> dict[str, object]:
     }
 
 
+def _repository(values: Mapping[str, object]) -> str:
+    return str(values.get("repository") or PUBLIC)
+
+
 def _made(call: Call, values: Mapping[str, object]) -> Rule:
     return mirror_rules.make(
         str(values.get("kind")),
@@ -37,14 +41,15 @@ def _made(call: Call, values: Mapping[str, object]) -> Rule:
         values.get("requirement"),
         values.get("value"),
         call.now,
+        _repository(values),
     )
 
 
 @routes.get("/rules", allow=OPERATOR)
 async def list_rules(call: Call) -> StreamResponse:
-    """Every rule."""
+    """Every rule of every repository."""
     with call.hub.store.view() as view:
-        return answer([_told(rule) for rule in mirror_rules.of(view).rules])
+        return answer([_told(rule) for rule in mirror_rules.everyone(view)])
 
 
 @routes.post("/rules", allow=OPERATOR)
@@ -57,29 +62,24 @@ async def add(call: Call) -> StreamResponse:
 @routes.post("/rules/remove", allow=OPERATOR)
 async def remove(call: Call) -> StreamResponse:
     """Switch a rule off."""
-    id = str(call.body.get("id"))
-    await call.hub.store.transact(mirror_rules.remove, BY_OPERATOR, id, call.now)
-    return answer({"id": id})
+    id, where = str(call.body.get("id")), _repository(call.body)
+    await call.hub.store.transact(mirror_rules.remove, BY_OPERATOR, id, call.now, where)
+    return answer({"id": id, "repository": where})
 
 
 @routes.post("/rules/judge", allow=OPERATOR)
 async def judge(call: Call) -> StreamResponse:
     """What the rules, and `extra` ones that are not switched on, say of a release."""
-    mirror, body = mirror_of(call), call.body
+    body = call.body
     name, version, extra = body.get("name"), body.get("version"), body.get("extra", [])
     if not isinstance(name, str) or not isinstance(version, str) or not isinstance(extra, list):
         raise Invalid({"name": "say which release: a name and a version"})
+    repository = _repository(body)
     more = [_made(call, each) for each in extra if isinstance(each, dict)]
-    rules = RuleSet([*mirror.rules.rules, *more])
-    package = None
-    if rules.needs_facts:
-        try:
-            package = (await mirror.package(name))[1]
-        except HubError:
-            package = None  # the rules fail closed: nothing is known of the release
-    verdict = rules.judge(name, version, package, call.now)
+    verdict = await judging.verdict(call.hub, repository, name, version, more)
     return answer(
         {
+            "repository": repository,
             "name": name,
             "version": version,
             "refused": verdict.refused,

@@ -8,10 +8,11 @@ from aiohttp.web import Response, StreamResponse
 
 from hexhub.domain import mirror_rules, upstream_names
 from hexhub.errors import HubError, Invalid, NotFound
+from hexhub.http import judging
 from hexhub.http.call import Call
 from hexhub.http.routes import Routes
 from hexhub.repositories.mirror import Mirror
-from hexhub.schema import AllowedName, Kept, ReservedName, Rule
+from hexhub.schema import PUBLIC, AllowedName, Kept, Organization, ReservedName, Rule
 from hexhub.sites.web import pages
 from hexhub.sites.web.account import text
 from hexhub.sites.web.admin import gate
@@ -103,7 +104,8 @@ async def rules(call: Call) -> StreamResponse:
     verdict = None
     name, version = str(call.query.get("name", "")), str(call.query.get("version", ""))
     if name and version:
-        verdict = await _judged(call, name, version)
+        where = str(call.query.get("repository", PUBLIC))
+        verdict = await judging.verdict(call.hub, where, name, version)
     return _rules(call, name=name, version=version, verdict=verdict)
 
 
@@ -117,10 +119,13 @@ def _rules(
     verdict: object = None,
 ) -> Response:
     with call.hub.store.view() as view:
-        found = sorted(mirror_rules.of(view).rules, key=lambda rule: rule.id)
+        found = mirror_rules.everyone(view)
+        repositories = [PUBLIC, *(row.name for row in view.scan(Organization))]
     return gate.page(
         "rules.html",
         status=status,
+        repositories=repositories,
+        repository=str(call.query.get("repository", PUBLIC)),
         found=found,
         kinds=KINDS,
         wrong=wrong,
@@ -129,18 +134,6 @@ def _rules(
         verdict=verdict,
         has_mirror=call.hub.mirror is not None,
     )
-
-
-async def _judged(call: Call, name: str, version: str) -> mirror_rules.Verdict:
-    with call.hub.store.view() as view:
-        found = mirror_rules.of(view)
-    package = None
-    if found.needs_facts and call.hub.mirror is not None:
-        try:
-            package = (await call.hub.mirror.package(name))[1]
-        except HubError:
-            package = None  # the rules fail closed: nothing is known of the release
-    return found.judge(name, version, package, call.now)
 
 
 @routes.post("/rules/new", allow=gate.CHANGES)
@@ -153,6 +146,7 @@ async def add_rule(call: Call) -> StreamResponse:
             text(call, "requirement") or None,
             text(call, "value") or None,
             call.now,
+            text(call, "repository") or PUBLIC,
         )
     except Invalid as error:
         return _rules(call, status=422, wrong=gate.words(error.errors))
@@ -163,7 +157,10 @@ async def add_rule(call: Call) -> StreamResponse:
 @routes.post("/rules/remove", allow=gate.CHANGES)
 async def remove_rule(call: Call) -> StreamResponse:
     """Switch a rule off."""
-    await call.hub.store.transact(mirror_rules.remove, call.origin, text(call, "id"), call.now)
+    where = text(call, "repository") or PUBLIC
+    await call.hub.store.transact(
+        mirror_rules.remove, call.origin, text(call, "id"), call.now, where
+    )
     return pages.redirect("/admin/rules")
 
 
