@@ -17,7 +17,16 @@ from cluster.errors import (
     SchemaTooNew,
     TooLarge,
 )
-from cluster.node import Member, Node, NodeSettings, Status, members_on_disk, recover, restore
+from cluster.node import (
+    Figures,
+    Member,
+    Node,
+    NodeSettings,
+    Status,
+    members_on_disk,
+    recover,
+    restore,
+)
 from cluster.store import Change, Store
 from cluster.table import Record, Schema
 from cluster.view import Transaction, View
@@ -30,6 +39,7 @@ __all__ = [
     "DataInUse",
     "DiskFailed",
     "DiskFull",
+    "Figures",
     "KeyInvalid",
     "LinkRefused",
     "Member",

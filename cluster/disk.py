@@ -148,6 +148,11 @@ class Environment:
         """The bytes of its pages; a copy is no larger."""
         return self._pages()
 
+    def extent(self) -> tuple[int, int]:
+        """The bytes of its pages, and of the map that they lie in."""
+        with self.reading():  # the map does not move meanwhile
+            return self._pages(), int(self._env.info()["map_size"])
+
     def sync(self) -> None:
         with _writing():
             self._env.sync(True)
@@ -317,6 +322,12 @@ class State:
 
     def size(self) -> int:
         return self._env.size()
+
+    def extent(self) -> tuple[int, int]:
+        """The bytes of the pages of the rows, and of the map that they lie in."""
+        while True:
+            with suppress(Retired):
+                return self._env.extent()
 
     def sync(self) -> None:
         self._env.sync()

@@ -3,7 +3,24 @@
 from __future__ import annotations
 
 import os
+from bisect import bisect_left
 from pathlib import Path
+from typing import Final
+
+
+class Durations:
+    """How often something took how long. One thread adds, any may look."""
+
+    BOUNDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+    """Seconds; the last count is of what took longer than all."""
+
+    def __init__(self) -> None:
+        self.counts = [0] * (len(self.BOUNDS) + 1)
+        self.seconds = 0.0
+
+    def add(self, seconds: float) -> None:
+        self.counts[bisect_left(self.BOUNDS, seconds)] += 1
+        self.seconds += seconds
 
 
 def free_bytes(path: Path) -> int:

@@ -7,6 +7,7 @@ commit before. Old entries stay on disk; only their terms and the newest command
 
 from __future__ import annotations
 
+import time
 import zlib
 from array import array
 from collections import deque
@@ -19,6 +20,7 @@ from cluster import configuration
 from cluster.configuration import MemberChange
 from cluster.disk import Log
 from cluster.errors import Damaged, SchemaTooNew
+from cluster.files import Durations
 
 Entry = tuple[bytes, int, int]
 """Command, index, term: what PySyncObj takes for an entry."""
@@ -54,6 +56,8 @@ class Journal:
         self._cut = self._drop = (0, 0)  # indexes to delete at the next sync
         self._values: dict[bytes, bytes] = {}  # to write at the next sync
         self.commit_floor = 0
+        self.syncs = Durations()
+        """How long the disk took to make entries durable."""
         self.changes: dict[int, MemberChange] = {}
         """Entries that change the members, by index."""
         self._base: tuple[int, tuple[str, ...]] = (1, ())
@@ -221,7 +225,9 @@ class Journal:
             (index, _seal(command, index, term))
             for command, index, term in self._entries(start, len(self._terms))
         ]
+        began = time.monotonic()
         self._log.write(self._cut, self._drop, entries, self._values)
+        self.syncs.add(time.monotonic() - began)
         self._unsynced, self._cut, self._drop, self._values = 0, (0, 0), (0, 0), {}
         while self._recent_bytes > RECENT_BYTES_MAX:
             self._recent_bytes -= len(self._recent.popleft())

@@ -20,7 +20,7 @@ from cluster.configuration import REMOVE, MemberChange, name_of
 from cluster.discovery import Discovery, Peer
 from cluster.disk import State
 from cluster.errors import ClusterError, DataInUse, LinkRefused, NoLeader, NotJoined
-from cluster.files import free_bytes
+from cluster.files import Durations, free_bytes
 from cluster.links import Address, Hello, Link, hang_up
 from cluster.membership import Membership, first_of, keep_promise, promised
 from cluster.mesh import Book, Mesh
@@ -97,6 +97,22 @@ class Status:
     """Whether the other members have taken this one out; it must join anew."""
     waits_for: str = ""
     """What a node that is in no cluster yet waits for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What there is to count inside one member. Sizes are bytes.
+
+    `syncs` is None while it belongs to no cluster yet. `entries` is how many the log still holds,
+    `waiting` how many proposals wait for their turn.
+    """
+
+    syncs: Durations | None
+    entries: int
+    tables: int
+    map: int
+    waiting: int
+    waiting_bytes: int
 
 
 class Node:
@@ -288,6 +304,20 @@ class Node:
             disk_free=free_bytes(self.settings.directory),
             removed=self.removed,
             waits_for=self.waits_for,
+        )
+
+    def figures(self) -> Figures:
+        """How much this node holds and how long its disk takes, for whoever watches it."""
+        journal = None if self._opened is None else self._opened.journal
+        tables, mapped = (self._rows if self._opened is None else self._opened.state).extent()
+        waiting, waiting_bytes = self.store.waiting
+        return Figures(
+            syncs=None if journal is None else journal.syncs,
+            entries=0 if journal is None else len(journal),
+            tables=tables,
+            map=mapped,
+            waiting=waiting,
+            waiting_bytes=waiting_bytes,
         )
 
     def _role(self) -> str:

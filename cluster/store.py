@@ -155,6 +155,11 @@ class Store:
         """The index of the last entry applied here."""
         return self._state.applied[0]
 
+    @property
+    def waiting(self) -> tuple[int, int]:
+        """How many proposals wait for their turn, and their bytes."""
+        return len(self._queue), self._queue_bytes
+
     def view(self) -> View:
         """The tables as this node knows them now, for a `with` block without an await."""
         return View(self._state.read, self.schema)

@@ -544,13 +544,16 @@ def public_face(
 ) -> HttpServer:
     """What listens on the public port; without `hot` every answer is made anew."""
     routes = router(metrics, config.docs_host)
-    if not hot:
-        return HttpServer(Dispatcher(hub, routes, metrics, log))
-    answers = HotAnswers(hub.topics)
-    return HttpServer(
-        Dispatcher(hub, routes, metrics, log, answers),
-        HotPath(answers, log, config.docs_host, blocked=hub.limits.blocked),
-    )
+    if hot:
+        answers = HotAnswers(hub.topics)
+        server = HttpServer(
+            Dispatcher(hub, routes, metrics, log, answers),
+            HotPath(answers, log, config.docs_host, blocked=hub.limits.blocked),
+        )
+    else:
+        server = HttpServer(Dispatcher(hub, routes, metrics, log))
+    metrics.node.listening = server
+    return server
 
 
 def _check_port(config: Config) -> None:

@@ -30,6 +30,11 @@ class Passwords:
         self._waiting = 0
         self._decoy: str | None = None
 
+    @property
+    def waiting(self) -> int:
+        """How many are under way or wait for a thread."""
+        return self._waiting
+
     async def hash(self, password: str) -> str:
         """An argon2id PHC string."""
         return await self._run(self._hasher.hash, password)

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from itertools import accumulate
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from prometheus_client import Metric
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+)
 from prometheus_client.registry import Collector
 
+from cluster import Figures
 from hexhub.backup.schedule import Schedule
 from hexhub.schema import Kept, Mail, Release
 from hexhub.storage.hybrid import HybridStorage
@@ -22,11 +28,26 @@ ROLES = ("leader", "follower", "candidate", "joining")
 SUMS_GOOD_FOR_S = 60.0
 
 
+class Listening(Protocol):
+    """The public socket, as it is watched."""
+
+    @property
+    def connected(self) -> int:
+        """Open connections."""
+        ...
+
+    @property
+    def answered_hot(self) -> int:
+        """Requests answered before they were parsed."""
+        ...
+
+
 class NodeCollector(Collector):
     """Asks the hub at each scrape; sums over whole tables at most once a minute."""
 
     def __init__(self) -> None:
         self.hub: Hub | None = None
+        self.listening: Listening | None = None
         self.backups: Schedule | None = None
         self._sums: dict[str, float] = {}
         self._summed_at = float("-inf")
@@ -37,6 +58,9 @@ class NodeCollector(Collector):
         yield from _raft(self.hub)
         yield from _disk(self.hub)
         yield from self._objects(self.hub)
+        yield from self._queues(self.hub)
+        if self.listening is not None:
+            yield from _connections(self.listening)
         if self.backups is not None:
             yield from _backups(self.backups)
 
@@ -57,6 +81,7 @@ class NodeCollector(Collector):
         )
         yield _gauge("hexhub_releases", "Releases published here.", self._sums["releases"])
         yield _gauge("hexhub_mails_waiting", "Mails to be sent.", self._sums["mails"])
+        yield _gauge("hexhub_mails_failed", "Mails that were given up.", self._sums["failed"])
         if isinstance(hub.storage, HybridStorage):
             yield _gauge(
                 "hexhub_storage_cache_bytes",
@@ -72,6 +97,29 @@ class NodeCollector(Collector):
             reads.add_metric(["miss"], hub.storage.misses)
             yield reads
 
+    def _queues(self, hub: Hub) -> Iterator[Metric]:
+        family = GaugeMetricFamily(
+            "hexhub_queue_length", "What waits for its turn, by kind.", labels=["queue"]
+        )
+        family.add_metric(["proposals"], hub.store.waiting[0])
+        family.add_metric(["passwords"], hub.passwords.waiting)
+        family.add_metric(["mails"], self._sums["mails"])
+        family.add_metric(["objects"], hub.storage.behind)
+        family.add_metric(["upstream"], hub.mirror.mirrored.under_way if hub.mirror else 0)
+        yield family
+
+
+def _connections(listening: Listening) -> Iterator[Metric]:
+    yield _gauge(
+        "hexhub_http_connections", "Open connections to the public port.", listening.connected
+    )
+    family = CounterMetricFamily(
+        "hexhub_http_hot_answers",
+        "Requests answered from memory in one step; they count as requests, and are never in flight.",
+    )
+    family.add_metric([], listening.answered_hot)
+    yield family
+
 
 def _sums(hub: Hub) -> dict[str, float]:
     own = releases = 0
@@ -80,7 +128,8 @@ def _sums(hub: Hub) -> dict[str, float]:
             own, releases = own + release.size, releases + 1
         kept = sum(row.size for row in view.scan(Kept))
         mails = sum(1 for _ in view.find(Mail, "due"))
-    return {"own": own, "kept": kept, "releases": releases, "mails": mails}
+        failed = sum(1 for mail in view.scan(Mail) if mail.due is None and mail.error)
+    return {"own": own, "kept": kept, "releases": releases, "mails": mails, "failed": failed}
 
 
 def _raft(hub: Hub) -> Iterator[Metric]:
@@ -110,6 +159,7 @@ def _raft(hub: Hub) -> Iterator[Metric]:
 
 def _disk(hub: Hub) -> Iterator[Metric]:
     folder = hub.node.settings.directory
+    yield from _figures(hub.node.figures())
     for name, part, meaning in (
         ("hexhub_tables_bytes", "state", "Disk used by the tables."),
         ("hexhub_log_bytes", "raft", "Disk used by the log."),
@@ -121,6 +171,25 @@ def _disk(hub: Hub) -> Iterator[Metric]:
     except OSError:
         return
     yield _gauge("hexhub_snapshot_timestamp_seconds", "When the newest snapshot was taken.", taken)
+
+
+def _figures(figures: Figures) -> Iterator[Metric]:
+    yield _gauge("hexhub_lmdb_used_bytes", "Pages of the tables, in LMDB.", figures.tables)
+    yield _gauge(
+        "hexhub_lmdb_map_bytes", "The map that LMDB has for the tables; it grows.", figures.map
+    )
+    yield _gauge("hexhub_log_entries", "Entries that the log still holds.", figures.entries)
+    yield _gauge("hexhub_queue_bytes", "Bytes of proposals that wait.", figures.waiting_bytes)
+    if figures.syncs is None:
+        return
+    bounds = [str(bound) for bound in figures.syncs.BOUNDS] + ["+Inf"]
+    counts = accumulate(list(figures.syncs.counts))
+    yield HistogramMetricFamily(
+        "hexhub_log_fsync_duration_seconds",
+        "How long the disk took to make log entries durable.",
+        buckets=list(zip(bounds, map(float, counts), strict=True)),
+        sum_value=figures.syncs.seconds,
+    )
 
 
 def _used(folder: Path) -> int:

@@ -92,6 +92,7 @@ class HotPath:
         blocked: Callable[[str], bool] = lambda ip: False,
     ) -> None:
         self.closing = False
+        self.answered = 0
         self._blocked = blocked
         self._answers = answers
         self._docs_host = docs_host
@@ -118,6 +119,7 @@ class HotPath:
             kept.on_hit()
         seconds = time.monotonic() - began
         kept.observe(seconds)
+        self.answered += 1
         if self._logs:
             self._record(connection, asked, kept, seconds, request_id)
         return True
@@ -166,6 +168,16 @@ class HttpServer(Server):
             access_log=None,
             logger=QUIET,
         )
+
+    @property
+    def connected(self) -> int:
+        """Open connections."""
+        return len(self.connections)
+
+    @property
+    def answered_hot(self) -> int:
+        """Requests answered before they were parsed."""
+        return 0 if self._hot is None else self._hot.answered
 
     def say_goodbye(self) -> None:
         """Let every answer from here on be the last on its connection.

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from aiohttp import ClientSession
 
 from hexhub.storage.local import LocalStorage
 from tests.hexhub import hubs
@@ -46,6 +47,49 @@ async def test_every_metric_of_the_dashboard_and_the_alerts_is_there(tmp_path: P
     named = {name for each in expressions() for name in NAME.findall(each)}
     assert len(named) > 20
     assert named - there == set()
+
+
+async def test_the_page_names_every_metric_with_its_type(tmp_path: Path) -> None:
+    settings = {"upstream_enabled": "true", "upstream_repo_url": "http://127.0.0.1:9"}
+    async with hubs.running(tmp_path, **settings) as hub:  # type: ignore[arg-type]
+        await hub.hub.node.snapshot()
+        text = await scraped(hub)
+    there = dict(re.findall(r"^# TYPE (hexhub_\S+) (\w+)$", text, flags=re.M))
+    there = {name: kind for name, kind in there.items() if not name.endswith("_created")}
+    page = (ROOT / "docs/monitoring/README.md").read_text()
+    listed = dict(re.findall(r"^\| `(hexhub_\w+)`[^|]*\| (\w+) \| .+ \|$", page, flags=re.M))
+    only_when_used = {name for name in listed if "_backup_" in name or "_storage_cache_" in name}
+    assert {name: kind for name, kind in listed.items() if name not in only_when_used} == there
+
+
+async def test_a_write_shows_in_the_time_of_the_disk_and_a_hot_answer_in_its_count(
+    hub: TestHub,
+) -> None:
+    before = await scraped(hub)
+    mara = await hub.user("mara")
+    assert (await mara.publish(package("decimal"))).status == 201
+    async with ClientSession() as session:  # a connection that never carried a body
+        for _ in range(3):
+            async with session.get(f"{hub.url}/packages/decimal") as got:
+                assert got.status == 200
+                await got.read()
+    after = await scraped(hub)
+
+    def value(text: str, name: str) -> float:
+        found = re.search(rf"^{re.escape(name)} (\S+)$", text, flags=re.M)
+        assert found is not None, name
+        return float(found[1])
+
+    syncs = "hexhub_log_fsync_duration_seconds_count"
+    assert value(after, syncs) >= value(before, syncs) + 2
+    assert value(after, 'hexhub_log_fsync_duration_seconds_bucket{le="+Inf"}') == value(
+        after, syncs
+    )
+    assert value(after, "hexhub_http_hot_answers_total") == 2
+    assert value(after, "hexhub_http_connections") >= 1
+    assert value(after, "hexhub_lmdb_map_bytes") > value(after, "hexhub_lmdb_used_bytes") > 0
+    assert value(after, 'hexhub_queue_length{queue="proposals"}') == 0
+    assert value(after, "hexhub_log_entries") >= 2
 
 
 async def test_labels_of_the_expressions_are_those_of_the_metrics(tmp_path: Path) -> None:
