@@ -21,7 +21,6 @@ from hexhub.domain import kept, upstream_names
 from hexhub.domain.mirror_rules import RuleSet
 from hexhub.errors import HubError, NotFound, UpstreamWrong
 from hexhub.formats import registry as wire, resource_path
-from hexhub.formats.resource_path import NAME_MAX
 from hexhub.repositories import installs
 from hexhub.repositories.believed import DOCUMENT_SIZE_MAX, Believed, checksum_of
 from hexhub.repositories.copies import Copies
@@ -46,6 +45,8 @@ SEARCHES_MAX = 200
 SEARCH_FRESH = timedelta(seconds=60)
 NAMES: tuple[type[Record], ...] = (Package, ReservedName, AllowedName)
 """What decides which names are withheld."""
+PACKAGE_NAME = re.compile(rf"[A-Za-z][A-Za-z0-9_]{{0,{resource_path.NAME_MAX - 1}}}")
+"""Names that packages have; capitals were allowed once (tarball.md §8)."""
 MISSING_AGAIN = timedelta(seconds=5)
 """A release that a kept registry lacks makes us look again, at most this often."""
 
@@ -112,8 +113,11 @@ class Mirror:
     # What may be asked, and what may pass
 
     def require_askable(self, name: str) -> None:
-        """Raise the NotFound of an unknown name for one that must not be asked (design §7)."""
-        if not 0 < len(name) <= NAME_MAX:
+        """Raise the NotFound of an unknown name for one that must not be asked (design §7).
+
+        Nor is one that no package can have, which would only be noise at the upstream.
+        """
+        if not PACKAGE_NAME.fullmatch(name):
             raise NotFound
         with self._store.view() as view:
             if upstream_names.withheld(view, name):
@@ -242,12 +246,13 @@ class Mirror:
     async def knows(self, name: str) -> bool:
         """Whether a name is in the upstream's list, which is looked at instead of asking for it.
 
-        True when there is no list, not even a kept one.
+        True when there is no list, not even a kept one. An old list has the last word only where
+        nobody will ever be asked: a name that it lacks may be new, and missing is no word for that.
         """
         self.require_askable(name)
         try:
             copy, entries = await self.entries("names")
-            return name in entries or copy.failed
+            return name in entries or (copy.failed and not self.upstream.settings.offline)
         except (NotFound, UpstreamWrong):
             return True
 

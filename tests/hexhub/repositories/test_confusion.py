@@ -95,6 +95,15 @@ async def test_a_reserved_pattern_is_never_asked_before_anything_is_published(
     assert pair.between.total == 0
 
 
+@pytest.mark.parametrize("name", ["9pine", "_pine", "pine-tree", "pine.tree", "p" * 256, "%70ïne"])
+async def test_what_can_be_no_package_is_unknown_and_not_asked_for(pair: Pair, name: str) -> None:
+    for path in (f"packages/{name}", f"tarballs/{name}-1.0.0.tar", f"docs/{name}-1.0.0.tar.gz"):
+        assert (await pair.get(f"/{path}")).status == 404
+        assert (await pair.get(f"/repo/{path}")).status == 404
+    assert (await pair.get(f"/api/packages/{name}")).status == 404
+    assert pair.between.total == 0
+
+
 async def test_the_operator_can_let_the_upstream_win(pair: Pair) -> None:
     body = await pair.publish("pine", "1.0.0")
     await pair.hub.organization("acme", pair.mara)

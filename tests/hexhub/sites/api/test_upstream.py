@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -49,6 +50,22 @@ async def test_a_name_that_the_upstream_does_not_list_is_not_asked_for(pair: Pai
 
 async def test_an_upstream_that_cannot_be_reached_is_not_a_missing_package(pair: Pair) -> None:
     pair.between.fault = "503"
+    assert (await pair.get("/api/packages/pine")).status == 503
+
+
+async def test_a_carried_list_of_names_has_the_last_word_where_nobody_is_ever_asked(
+    pair: Pair,
+) -> None:
+    """A publisher's client asks this way whether a name is new, and needs a 404 to go on."""
+    await pair.publish("pine", "1.0.0")
+    assert (await pair.get("/names")).status == 200
+    pair.hub.clock.ahead = timedelta(days=9)
+    pair.between.fault = "reset"
+    assert (await pair.get("/api/packages/oak")).status == 503
+    upstream = pair.hub.hub.mirror.upstream  # type: ignore[union-attr]
+    upstream.settings = replace(upstream.settings, offline=True)
+    for path in ("/api/packages/oak", "/api/repos/hexpm/packages/oak"):
+        assert (await pair.get(path)).status == 404
     assert (await pair.get("/api/packages/pine")).status == 503
 
 
