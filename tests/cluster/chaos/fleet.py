@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import shutil
 import signal
 import socket
 import subprocess
@@ -43,7 +44,10 @@ class Fleet:
     fronts: dict[str, str] = field(default_factory=dict)
     """Where others reach a member that is not reached at its host."""
     prefix: dict[str, list[str]] = field(default_factory=dict)
+    program: dict[str, list[str]] = field(default_factory=dict)
+    """What runs instead of a plain member."""
     snapshot_entries: int = 2000
+    disk_reserve: int = 0
     running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     _logs: list[Any] = field(default_factory=list)
 
@@ -64,6 +68,7 @@ class Fleet:
             peers=[(one, seen[one], self.ports[one]) for one in self.names],
             expect=self.count,
             snapshot_entries=self.snapshot_entries,
+            disk_reserve=self.disk_reserve,
         )
         log = (self.root / f"{name}.log").open("ab")
         self._logs.append(log)
@@ -72,13 +77,36 @@ class Fleet:
                 *self.prefix.get(name, []),
                 sys.executable,
                 "-m",
-                "tests.cluster.chaos.member",
+                *self.program.get(name, ["tests.cluster.chaos.member"]),
                 msgspec.json.encode(settings).decode(),
             ],
             cwd=ROOT,
             stdout=log,
             stderr=log,
         )
+
+    def add(self) -> str:
+        """Start one more, which joins the others by itself."""
+        name = f"n{len(self.ports)}"
+        self.names.append(name)
+        self.ports[name] = free_port()
+        self.start(name)
+        return name
+
+    def wipe(self, name: str) -> None:
+        """Kill it, and have it come back without its disk."""
+        self.kill(name)
+        shutil.rmtree(self.root / name)
+
+    async def ended(self, name: str, seconds: float = 30.0) -> int:
+        """The exit code of a member that ends by itself."""
+        process = self.running[name]
+        end = time.monotonic() + seconds
+        while (code := process.poll()) is None:
+            assert time.monotonic() < end, f"{name} goes on: {self.logs()}"
+            await asyncio.sleep(0.05)
+        self.kill(name)
+        return code
 
     def kill(self, name: str) -> None:
         process = self.running.pop(name)
@@ -150,7 +178,8 @@ class Fleet:
             with suppress(Silent, Refused):
                 seen = [await self.ask(name, "status", seconds=2.0) for name in self.names]
                 if all(
-                    len([m for m in one["members"] if m["reachable"]]) == self.count
+                    len([m for m in one["members"] if m["reachable"]]) == len(self.names)
+                    and len(one["members"]) == len(self.names)
                     and one["quorum"]
                     and one["role"] != "joining"
                     for one in seen

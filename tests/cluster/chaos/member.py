@@ -40,6 +40,7 @@ class Settings(msgspec.Struct, kw_only=True):
     peers: list[tuple[str, str, int]]
     expect: int = 3
     snapshot_entries: int = 100_000
+    disk_reserve: int = 0
 
 
 class Bound(asyncio.SelectorEventLoop):
@@ -75,6 +76,11 @@ async def answer(node: Node, question: list[Any]) -> Any:
         case ["fill", shelf, title, size]:
             text = os.urandom(size // 2).hex()
             return await node.store.transact(fill, shelf, title, text)
+        case ["revoke", shelf, title]:
+            return await node.store.revoke(fill, shelf, title, "")
+        case ["lets in", shelf, title]:
+            with node.store.view() as view:
+                return node.lease_valid() and view.get(Note, shelf, title) is None
         case ["read", counter]:
             await node.store.barrier()
             return value(node, counter)
@@ -182,7 +188,7 @@ async def main(settings: Settings) -> None:
             expect=settings.expect,
             clustering=True,
             discovery=Fixed(Peer(*peer) for peer in settings.peers),
-            disk_reserve=0,
+            disk_reserve=settings.disk_reserve,
             version="1",
             snapshot_entries=settings.snapshot_entries,
         ),
