@@ -6,7 +6,6 @@ part B, startup invariants). The journal is never thrown away here.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 import secrets
@@ -106,7 +105,7 @@ class Copy:
         (self._made / STATE / "1").mkdir(parents=True)
         (self._made / SNAPSHOTS).mkdir()
         self._file = (self._made / STATE / "1" / DATA).open("wb")
-        self._digest = hashlib.blake2b(digest_size=32)
+        self._digest = copies.new_digest()
         self._size = 0
 
     def write(self, piece: bytes) -> None:
@@ -122,7 +121,7 @@ class Copy:
         os.fsync(self._file.fileno())
         self._file.close()
         if (self._digest.digest(), self._size) != (meta.digest, meta.size):
-            raise Damaged("the snapshot is not what was sent")
+            raise Damaged("the snapshot that was sent is damaged or not whole: try again")
         replace_file(self._made / STATE / "CURRENT", b"1")
         state = State(self._made / STATE, map_size=0)
         applied = state.applied

@@ -25,7 +25,7 @@ from cluster.files import replace_file
 from cluster.journal import Entry
 from cluster.links import Address, Hello
 from cluster.raft import Raft
-from cluster.snapshots import Meta, load
+from cluster.snapshots import Meta, load, new_digest
 from cluster.streams import FrameReader, FrameWriter, Streams
 
 log = logging.getLogger(__name__)
@@ -347,11 +347,15 @@ class Membership:
         folder = await self._here.snapshot()
         meta = load(folder)
         assert meta is not None
+        digest = new_digest()
         with (folder / meta.file).open("rb") as file:
             named = msgspec.structs.replace(meta, addresses=dict(self._here.addresses))
             await writer.write(_encode(named))
             while piece := await asyncio.to_thread(file.read, PIECE_BYTES):
+                digest.update(piece)
                 await writer.write(piece)
+        if digest.digest() != meta.digest:
+            raft.call(lambda: raft.snapshots.distrust(meta))
         await writer.write(b"")
         while (frame := await reader.read()) is not None:
             request = _requests.decode(frame)

@@ -25,7 +25,7 @@ from pysyncobj.transport import Transport
 from cluster import configuration, messages
 from cluster.configuration import MEMBERSHIP, MemberChange
 from cluster.disk import State
-from cluster.errors import Damaged
+from cluster.errors import Damaged, DiskReadOnly
 from cluster.guard import REGULAR, Guard
 from cluster.journal import NO_OP, Entry, Journal
 from cluster.links import Link
@@ -44,6 +44,7 @@ if pysyncobj.version.VERSION != PYSYNCOBJ:
 TICK_SECONDS = 0.05
 HOLD_SECONDS = 0.05
 RETRY_SNAPSHOT_SECONDS = 60.0
+RETRY_DISK_SECONDS = 0.25
 EXIT_FATAL = 70
 
 _DEFINITE = {
@@ -201,6 +202,10 @@ class Raft:
         self._crash = on_crash or crash
         self._waiting: deque[Callable[[], None]] = deque()
         self._stopping = False
+        self.stalled = False
+        """Whether the disk has become read-only: this member holds still, as if it were paused."""
+        journal.be_patient(self._bear_with)
+        state.be_patient(self._bear_with)
         self._wanted: list[tuple[int, Callable[[int | None], None]]] = []
         self._not_before = 0.0
         self._shown: int | None = None
@@ -269,6 +274,8 @@ class Raft:
     @property
     def quorum(self) -> bool:
         """Whether a write asked for now would find a leader and a majority."""
+        if self.stalled:
+            return False
         return self.ready if self.alone else self._quorum
 
     @property
@@ -318,7 +325,7 @@ class Raft:
 
     def propose(self, entry: bytes, answer: Answer) -> None:
         """Ask for an entry, from any thread. `answer` is called on the tick thread, or here."""
-        if not self.alone and not self._quorum:
+        if self.stalled or (not self.alone and not self._quorum):
             answer(None, True)
             return
 
@@ -342,6 +349,9 @@ class Raft:
 
     def read(self, answer: Callable[[int | None], None]) -> None:
         """`answer` once everything committed before now is applied here; None when unknown."""
+        if self.stalled:
+            answer(None)
+            return
         self.call(lambda: self.peers.read(answer))
 
     def settle(self, index: int, answer: Callable[[int | None], None]) -> None:
@@ -479,9 +489,23 @@ class Raft:
             while not self._stopping:
                 self.tick(TICK_SECONDS)
             self.journal.sync()
+        except DiskReadOnly as error:
+            if not self._stopping:
+                self._crash(repr(error))
         except Exception as error:
             log.exception("tick")
             self._crash(repr(error))
+
+    def _bear_with(self) -> bool:
+        """Hold still while the disk takes no writes; whether to try again.
+
+        Nothing is half done: the others take it for a pause, and reads go on meanwhile.
+        """
+        if not self.stalled:
+            log.critical("the disk is read-only: nothing is written until it is mended")
+        self.stalled = True
+        time.sleep(RETRY_DISK_SECONDS)
+        return not self._stopping
 
     def _send(self, member: str, message: Message) -> bool:
         return self.carrier.send(member, messages.encode(message))
@@ -519,6 +543,9 @@ class Raft:
         self._lease_until = peers.lease_until()
 
     def _between_ticks(self) -> None:
+        if self.stalled:
+            self.stalled = False
+            log.warning("the disk takes writes again")
         while self._waiting:
             self._waiting.popleft()()
         shown = self.peers.shown() if self.others else None
@@ -534,6 +561,8 @@ class Raft:
         if self.snapshots.meta is not None:
             self._answer_snapshots(self.snapshots.meta.index)
         if self._wanted or self._due():
+            if self.snapshots.meta is None:  # of the same entry again, when the last is no good
+                self._core._SyncObj__lastSerializedEntry = None
             self._core.forceLogCompaction()
 
     def _move_snapshots(self) -> None:

@@ -75,6 +75,7 @@ class _Sending:
     id: bytes
     meta: Meta
     file: IO[bytes]
+    digest: Any
     number: int = 0
     taken: int = 0
     sent_in_tick: int = 0
@@ -250,18 +251,30 @@ class Snapshots:
             if self.meta is None:
                 return None
             file = (self.path / self.meta.file).open("rb")
-            sending = self._sending[node] = _Sending(secrets.token_bytes(8), self.meta, file)
+            id_, digest = secrets.token_bytes(8), new_digest()
+            sending = self._sending[node] = _Sending(id_, self.meta, file, digest)
             log.info("%s is sent the snapshot at %d", node.id, self.meta.index)
             return _piece(sending, msgspec.msgpack.encode(self.meta)), True, False
         if sending.sent_in_tick >= PIECES_A_TICK or sending.must_wait:
             return None
         sending.sent_in_tick += 1
         content = sending.file.read(PIECE_BYTES)
-        piece = _piece(sending, content)
-        last = sending.file.tell() >= sending.meta.size
-        if last or not content:
+        sending.digest.update(content)
+        last = not content or sending.file.tell() >= sending.meta.size
+        if last:
             self.cancelTransmisstion(node)
-        return piece, False, last or not content
+            if sending.digest.digest() != sending.meta.digest:
+                self.distrust(sending.meta)
+                return None
+        return _piece(sending, content), False, last
+
+    def distrust(self, meta: Meta) -> None:
+        """Forget a snapshot whose file is not what was written: a new one is taken of the rows."""
+        with self._lock:
+            if self.meta is None or self.meta.file != meta.file:
+                return
+            self.meta = None
+        log.error("the snapshot %s is damaged, look at the disk; a new one is taken", meta.file)
 
     def cancelTransmisstion(self, node: Any) -> None:
         """Give up a transfer. (PySyncObj's spelling.)"""
@@ -386,8 +399,7 @@ class Snapshots:
         name = f"snap-{meta.index}-{secrets.token_hex(4)}.mdb"
         meta = msgspec.structs.replace(meta, file=name)  # never over one that META may name
         path = self.path / name
-        digest = hashlib.blake2b(digest_size=32)
-        receiving = _Receiving(piece.transfer, meta, path, path.open("wb"), digest)
+        receiving = _Receiving(piece.transfer, meta, path, path.open("wb"), new_digest())
         self._receiving = self._last = receiving
         log.info("receiving the snapshot at %d, %d bytes", meta.index, meta.size)
 
@@ -499,8 +511,13 @@ def _complete(path: Path, meta: Meta) -> bool:
     return file.exists() and file.stat().st_size == meta.size
 
 
+def new_digest() -> hashlib.blake2b:
+    """What the bytes of a snapshot are summed up with."""
+    return hashlib.blake2b(digest_size=32)
+
+
 def _digest(file: Path) -> tuple[bytes, int]:
-    digest, size = hashlib.blake2b(digest_size=32), 0
+    digest, size = new_digest(), 0
     with file.open("rb") as opened:
         while chunk := opened.read(1 << 20):
             digest.update(chunk)

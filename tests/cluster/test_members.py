@@ -6,11 +6,23 @@ import asyncio
 from collections.abc import AsyncIterator
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from cluster import Change, LinkRefused, NoLeader, NotJoined, OutcomeUnknown, Schema
+from cluster import (
+    Change,
+    Damaged,
+    LinkRefused,
+    Node,
+    NoLeader,
+    NotJoined,
+    OutcomeUnknown,
+    Schema,
+    snapshots,
+)
 from cluster.links import Link
+from cluster.snapshots import load
 from tests.cluster.members import Members, get, until, written
 from tests.cluster.tables import Counter, Note, increment, put
 
@@ -195,6 +207,85 @@ async def test_a_member_behind_the_journal_is_sent_a_snapshot(members: Members) 
     c = await members.reopen("c", bind=address)
     await c.store.barrier()
     assert get(c, Counter, "c").value == 3
+
+
+def garble(node: Node) -> None:
+    """Change a byte in the middle of a member's snapshot: its size and name stay."""
+    folder = node.settings.directory / "snapshots"
+    meta = load(folder)
+    assert meta is not None
+    with (folder / meta.file).open("r+b") as file:
+        file.seek(meta.size // 2)
+        changed = file.read(1)[0] ^ 1
+        file.seek(meta.size // 2)
+        file.write(bytes([changed]))
+
+
+async def test_a_damaged_snapshot_is_taken_over_by_nobody_and_another_is_sent(
+    members: Members,
+) -> None:
+    a, b, c = await members.three()
+    address = c.address
+    await c.close()
+    for node in (a, b):
+        await node.store.transact(increment, "c")
+        await node.snapshot()
+        await node.store.transact(increment, "c")
+        await node.snapshot()
+        garble(node)
+    c = await members.open("c", bind=address)
+    await until(lambda: get(c, Counter, "c") == Counter(name="c", value=4))
+    assert await c.store.transact(increment, "c") == 5
+
+
+async def test_nobody_joins_with_a_damaged_snapshot_and_the_next_one_is_whole(
+    members: Members,
+) -> None:
+    a = await members.open("a")
+    await a.store.transact(increment, "c")
+    await a.snapshot()
+    garble(a)
+    b = await members.open("b")
+    with pytest.raises(Damaged, match="try again"):
+        await b.join(a.address)
+    b = await members.reopen("b")
+    assert [member.name for member in b.members()] == ["b"]
+    await b.join(a.address)
+    b = await members.reopen("b")
+    await until(lambda: b.raft.standing)
+    assert get(b, Counter, "c") == Counter(name="c", value=1)
+
+
+async def test_pieces_of_a_snapshot_that_are_changed_or_lost_on_the_way_are_sent_again(
+    members: Members, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the links cannot let happen: the receiver trusts the digest, not them."""
+    a, b, c = await members.three()
+    address = c.address
+    await c.close()
+    for number in range(20):
+        await a.store.transact(put, Note(shelf="s", title=str(number), text="x" * 50_000))
+    for node in (a, b):
+        await node.snapshot()
+        await node.store.transact(increment, "c")
+        await node.snapshot()
+    spoiled: list[bytes] = []
+    whole = snapshots._piece
+
+    def spoil(sending: Any, content: bytes) -> bytes:
+        if len(spoiled) < 2 and sending.number == 2:
+            spoiled.append(content)
+            if len(spoiled) == 1:
+                return whole(sending, bytes(len(content)))
+            sending.number += 1
+        return whole(sending, content)
+
+    monkeypatch.setattr(snapshots, "_piece", spoil)
+    c = await members.open("c", bind=address)
+    await until(lambda: get(c, Counter, "c") == Counter(name="c", value=2))
+    assert len(spoiled) == 2
+    with c.store.view() as view:
+        assert view.count(Note, "s") == 20
 
 
 async def test_a_revocation_waits_for_the_lease_of_a_member_that_is_cut_off(
