@@ -10,65 +10,19 @@ import sys
 
 import click
 
-from hexhub.cli import (
-    accounts,
-    advisories,
-    audit,
-    backup,
-    bundle,
-    cluster,
-    doctor,
-    gen_config,
-    health,
-    identity,
-    import_hub,
-    importing,
-    inspect,
-    manual,
-    members,
-    networks,
-    node,
-    notices,
-    policies,
-    removals,
-    rules,
-    storage,
-)
+from hexhub.cli import node
+from hexhub.cli.commands import Commands
 from hexhub.errors import Refused
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]}, help=__doc__)
+@click.group(
+    commands=Commands(), context_settings={"help_option_names": ["-h", "--help"]}, help=__doc__
+)
 @click.option("--data-dir", metavar="DIR", help="The data directory of the node to talk to.")
 @click.option("--config", "config_file", metavar="FILE", help="A TOML file with settings.")
 @click.pass_context
 def hexhub(context: click.Context, data_dir: str | None, config_file: str | None) -> None:
     context.obj = node.Options(data_dir, config_file)
-
-
-for command in (
-    *inspect.COMMANDS,
-    *accounts.COMMANDS,
-    *identity.COMMANDS,
-    *audit.COMMANDS,
-    *advisories.COMMANDS,
-    *networks.COMMANDS,
-    *policies.COMMANDS,
-    *notices.COMMANDS,
-    *members.COMMANDS,
-    *removals.COMMANDS,
-    *bundle.COMMANDS,
-    *rules.COMMANDS,
-    *gen_config.COMMANDS,
-    *backup.COMMANDS,
-    *importing.COMMANDS,
-    *import_hub.COMMANDS,
-    *doctor.COMMANDS,
-    *manual.COMMANDS,
-    *storage.COMMANDS,
-    *health.COMMANDS,
-    *cluster.COMMANDS,
-):
-    hexhub.add_command(command)
 
 
 def main() -> None:
