@@ -108,7 +108,10 @@ def request(
 
 
 class RunningNode:
-    """`python -m hexhub serve` on a free port, with a data directory of its own."""
+    """`python -m hexhub serve` on a free port, with a data directory of its own.
+
+    In a setting `{port}` stands for that port.
+    """
 
     def __init__(self, directory: Path, settings: Mapping[str, str]) -> None:
         self.port, cluster_port = free_ports(2)
@@ -127,7 +130,7 @@ class RunningNode:
             "HEXHUB_URL": self.url,
             "UPSTREAM_ENABLED": "false",
             "DEPENDENCY_CHECK": "own",
-            **settings,
+            **{name: value.replace("{port}", str(self.port)) for name, value in settings.items()},
         }
         self._start()
 

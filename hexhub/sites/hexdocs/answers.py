@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import hashlib
 import re
 from pathlib import PurePosixPath
 
@@ -12,7 +13,7 @@ from aiohttp.web import Response, StreamResponse
 from hexhub.http import responses
 from hexhub.http.call import Call
 from hexhub.schema import Release
-from hexhub.sites.hexdocs import places, readers
+from hexhub.sites.hexdocs import places, readers, stand_in
 from hexhub.sites.hexdocs.readers import Place
 from hexhub.unpacked import Entry, Pack
 
@@ -56,16 +57,6 @@ SANDBOX = (
 ON_LOOP_MAX = 128 * 1024
 """Larger files are read, and drawn larger ones compressed, on a thread."""
 
-STORAGE = (
-    b"<script>(()=>{const m=()=>{const k=new Map();return{getItem:n=>k.has(String(n))?"
-    b"k.get(String(n)):null,setItem:(n,v)=>void k.set(String(n),String(v)),"
-    b"removeItem:n=>void k.delete(String(n)),clear:()=>k.clear(),"
-    b"key:i=>[...k.keys()][i]??null,get length(){return k.size}}};"
-    b'for(const n of["localStorage","sessionStorage"])try{window[n].getItem("")}'
-    b"catch{Object.defineProperty(window,n,{value:m(),configurable:true})}})()</script>"
-)
-"""A page without an origin has no storage, and asking for it throws. Tools that keep a theme there
-get storage that lasts as long as the page."""
 DOCTYPE = b"<!doctype html>"
 
 
@@ -106,8 +97,10 @@ async def file(
     suffix = PurePosixPath(entry.path).suffix.lower().lstrip(".")
     content_type = TYPES.get(suffix, OCTETS)
     is_page = content_type.startswith("text/html")
-    helped = is_page and places.is_hub(call)
-    etag = f'{entry.etag[:-1]}-s"' if helped else entry.etag
+    before = _before(call, place) if is_page and places.is_hub(call) else b""
+    etag = (
+        entry.etag if not before else f'{entry.etag[:-1]}-{hashlib.sha256(before).hexdigest()[:8]}"'
+    )
     headers = walls(call, place) | {
         "Content-Type": content_type,
         "ETag": etag,
@@ -117,30 +110,38 @@ async def file(
         newest = Place(place.repository, place.name, None)
         canonical = places.address(call, newest, None, entry.path).partition("?")[0]
         headers["Link"] = f'<{canonical.removesuffix("index.html")}>; rel="canonical"'
+    if before and "Cookie" not in headers["Vary"]:
+        headers["Vary"] += ", Cookie"
     if responses.is_fresh(call.request, etag):
         return Response(status=304, headers=headers)
     takes_gzip = "gzip" in call.request.headers.get("Accept-Encoding", "")
     if entry.size <= ON_LOOP_MAX:
-        body, gzipped = _body(pack, entry, helped, takes_gzip)
+        body, gzipped = _body(pack, entry, before, takes_gzip)
     else:
         loop = asyncio.get_running_loop()
         body, gzipped = await loop.run_in_executor(
-            call.hub.unpacking, _body, pack, entry, helped, takes_gzip
+            call.hub.unpacking, _body, pack, entry, before, takes_gzip
         )
     if gzipped:
         headers["Content-Encoding"] = "gzip"
     return Response(body=body, headers=headers)
 
 
-def _body(pack: Pack, entry: Entry, helped: bool, takes_gzip: bool) -> tuple[bytes, bool]:
+def _before(call: Call, place: Place) -> bytes:
+    """What a sandboxed page gets in front of it."""
+    base = places.base(call, place.repository, place.name)
+    return stand_in.script(base, call.request.cookies.get("theme", ""))
+
+
+def _body(pack: Pack, entry: Entry, before: bytes, takes_gzip: bool) -> tuple[bytes, bool]:
     """The bytes to send, and whether they are compressed."""
-    if not helped:
+    if not before:
         if entry.gzipped and takes_gzip:
             return pack.stored(entry), True
         return pack.read(entry), False
     page = pack.read(entry)
     has_type = page.lstrip()[:9].lower() == b"<!doctype"
-    page = (DOCTYPE if has_type else b"") + STORAGE + page
+    page = (DOCTYPE if has_type else b"") + before + page
     return (gzip.compress(page, 2, mtime=0), True) if takes_gzip else (page, False)
 
 

@@ -14,21 +14,29 @@ from hexhub.domain import packages
 from hexhub.http import responses
 from hexhub.http.call import Call
 from hexhub.schema import Release
-from hexhub.sites.hexdocs import answers, places
+from hexhub.sites.hexdocs import answers, places, readers
 from hexhub.sites.hexdocs.readers import Place
 
 LEFT_OUT = ("404.html", "search.html")
 
 
-def docs_config(call: Call, place: Place, releases: list[Release]) -> StreamResponse:
-    """Every version with documentation, newest first; always of this moment."""
+def docs_config(
+    call: Call, place: Place, releases: list[Release], token: str | None
+) -> StreamResponse:
+    """Every version with documentation, newest first; always of this moment.
+
+    For a reader by token the addresses carry tokens too: ExDoc looks with a `fetch`, which brings no
+    cookie, whether the page that is being read is in the other version.
+    """
     newest = packages.latest(releases)
     base = places.base(call, place.repository, place.name)
     nodes = []
     for release in releases:
+        where = base + quote(release.version, safe=places.SAFE)
+        passed = readers.passed_on(call, place, token, release.version) if token else ""
         node: dict[str, object] = {
             "version": f"v{release.version}",
-            "url": f"{base}{quote(release.version, safe=places.SAFE)}",
+            "url": f"{where}/{passed}" if passed else where,
         }
         if newest is not None and release.version == newest.version:
             node["latest"] = True

@@ -77,7 +77,7 @@ async def show(call: Call) -> StreamResponse:
     except NotFound:
         release, releases = await upstream.find(call, place)
     if path == "docs_config.js":
-        return generated.docs_config(call, place, releases)
+        return generated.docs_config(call, place, releases, token)
     if path == "sitemap.xml" and version is None and readers.is_open(call, repository):
         return await generated.sitemap(call, place, release)
     return await _file(call, place, token, release, path)

@@ -75,6 +75,22 @@ def token(call: Call, place: Place, username: str) -> str:
     """A segment for addresses below this place."""
     now = int(call.now.timestamp())
     until = (now + int(GOOD_FOR.total_seconds())) // STEP_S * STEP_S + STEP_S
+    return _written(call, place, username, until)
+
+
+def passed_on(call: Call, place: Place, text: str, version: str) -> str:
+    """The token for another version of the same package: of the same reader, and no longer good.
+
+    Empty when the given one is not good for its place.
+    """
+    user = reader(call, place, text).user
+    if user is None:
+        return ""
+    until = int(text.removeprefix(MARK).partition(".")[0], 16)
+    return _written(call, Place(place.repository, place.name, version), user.username, until)
+
+
+def _written(call: Call, place: Place, username: str, until: int) -> str:
     name = base64.urlsafe_b64encode(username.encode()).decode().rstrip("=")
     return f"{MARK}{until:x}.{name}.{_mac(call, place, username, until)}"
 

@@ -39,10 +39,24 @@ EVIL_README = """# Evil <script>window.hacked = 1</script>
 
 MODULE = """
 const out = document.querySelector("#out");
+const before = localStorage.getItem("theme");
 localStorage.setItem("theme", "night");
+localStorage.opened = Number(localStorage.opened || 0) + 1;
+await document.fonts.ready;
+const menu = document.querySelector("select");
+for (const each of window.versionNodes || []) {
+  menu.add(new Option(each.version, each.url, each.latest, document.title.endsWith(each.version)));
+}
+menu.addEventListener("change", async () => {
+  const there = `${menu.value}/${location.pathname.split("/").pop()}`;
+  const found = await fetch(there, { method: "HEAD" }).then((answer) => answer.ok, () => false);
+  location.href = found ? there : menu.value;
+});
 const module = await import("./part-0A1B2C3D.js");
 out.textContent = JSON.stringify({
+  before,
   theme: localStorage.getItem("theme"),
+  kept: Object.keys(localStorage).sort().join(),
   versions: window.versionNodes ? versionNodes.map((each) => each.version) : null,
   items: window.searchData ? searchData.items.length : null,
   part: module.part,
@@ -124,8 +138,9 @@ def fill(node: RunningNode) -> Filled:
         f"<script type=module>{EVIL_DOCS}</script>"
     )
     hub.publish_docs("evil", "1.0.0", {"index.html": evil.encode()})
-    node.must_publish(tarball("ledger", "1.0.0", {"README.md": b"# Ledger"}), hub.mara, "acme")
-    hub.publish_docs("ledger", "1.0.0", ex_doc("ledger", "1.0.0"), "acme")
+    for version in ("1.0.0", "1.1.0"):
+        node.must_publish(tarball("ledger", version, {"README.md": b"# Ledger"}), hub.mara, "acme")
+        hub.publish_docs("ledger", version, ex_doc("ledger", version), "acme")
     return hub
 
 
@@ -139,7 +154,8 @@ def ex_doc(name: str, version: str) -> dict[str, bytes]:
         '<script src="docs_config.js" defer></script>'
         '<script src="dist/search_data-AABBCCDD.js" defer></script>'
         '<script src="dist/html-9F8E7D6C.js" type="module"></script></head>'
-        f'<body><main><h1>{module} v{version}</h1><p id="out">no script ran</p>'
+        f'<body><select aria-label="Version"></select>'
+        f'<main><h1>{module} v{version}</h1><p id="out">no script ran</p>'
         f'<a href="{module}.html">{module}</a></main></body></html>'
     ).encode()
     items = [

@@ -13,10 +13,12 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pyotp
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 from tests.end_to_end.browser.conftest import PATIENCE_MS
+from tests.end_to_end.browser.content import Filled, ex_doc
 from tests.end_to_end.node import PASSWORD, RunningNode
+from tests.end_to_end.packages import tarball
 
 VERIFIER = "v" * 64
 MIX = "78ea6566-89fd-481e-a1d6-7d9d78eacca8"
@@ -45,6 +47,12 @@ def application() -> Iterator[str]:
     server.shutdown()
     thread.join()
     server.server_close()
+
+
+@pytest.fixture(scope="module")
+def settings() -> dict[str, str]:
+    """Documentation on a host of its own: the same port under another name."""
+    return {"DOCS_HOST": "localhost:{port}"}
 
 
 @pytest.fixture(scope="module")
@@ -122,6 +130,26 @@ def test_a_key_is_made_and_shown_once(node: RunningNode, page: Page) -> None:
     assert node.request("GET", "/api/keys/laptop", key=secret).status == 200
     page.goto("/dashboard/keys")
     assert secret not in page.content()
+
+
+def test_documentation_on_a_host_of_its_own_keeps_what_it_stores(
+    node: RunningNode, page: Page
+) -> None:
+    """It has an origin there, which is not the hub's."""
+    hub = Filled(node, node.create_key("mara", "api", name="docs"), "")
+    node.create_organization("acme", "mara")
+    node.must_publish(tarball("ledger", "1.0.0", {"README.md": b"# Ledger"}), hub.mara, "acme")
+    hub.publish_docs("ledger", "1.0.0", ex_doc("ledger", "1.0.0"), "acme")
+    page.goto("/repos/acme/docs/ledger/")
+    expect(page.locator("#out")).to_contain_text("imported")
+    assert page.url.startswith(f"http://localhost:{node.port}/repos/acme/ledger/~")
+    assert page.evaluate("[origin, localStorage.theme, document.cookie]") == [
+        f"http://localhost:{node.port}",
+        "night",
+        "",
+    ]
+    page.reload()
+    expect(page.locator("#out")).to_contain_text('"before":"night"')
 
 
 def test_signing_out_by_the_menu_ends_the_session(page: Page) -> None:

@@ -87,15 +87,31 @@ def test_a_hostile_readme_does_nothing(page: Page) -> None:
 def test_documentation_works_as_its_tool_made_it(page: Page) -> None:
     page.goto("/docs/lantern/")
     expect(page.locator("#out")).to_contain_text("imported")
-    assert decoded(page.inner_text("#out")) == {
+    first = {
+        "before": None,
         "theme": "night",
+        "kept": "opened,theme",
         "versions": ["v1.1.0", "v1.0.0"],
         "items": 2,
         "part": "imported",
         "colour": "rgb(1, 2, 3)",
     }
+    assert decoded(page.inner_text("#out")) == first
     page.click("text=Lantern >> nth=-1")
     page.wait_for_url("**/docs/lantern/Lantern.html")
+    page.select_option("select", label="v1.0.0")
+    page.wait_for_url("**/docs/lantern/1.0.0/Lantern.html")
+    expect(page.locator("#out")).to_contain_text("imported")
+    assert decoded(page.inner_text("#out")) == first | {"before": "night"}
+    page.goto("/docs/evil/")
+    assert "night" not in page.evaluate("window.name + JSON.stringify(localStorage)")
+
+
+def test_documentation_starts_in_the_theme_of_the_hub(page: Page) -> None:
+    page.goto("/")
+    page.click(".theme >> text=Dark")
+    page.goto("/docs/lantern/Lantern.html")
+    assert '"theme":"dark"' in page.evaluate("localStorage['ex_doc:settings']")
 
 
 def test_private_documentation_works_with_all_its_assets(mara_page: Page, window: Window) -> None:
@@ -103,6 +119,10 @@ def test_private_documentation_works_with_all_its_assets(mara_page: Page, window
     expect(mara_page.locator("#out")).to_contain_text("imported")
     assert "night" in mara_page.inner_text("#out")
     mara_page.click("a")
+    expect(mara_page.locator("h1")).to_have_text("Ledger v1.1.0")
+    mara_page.wait_for_url("**/Ledger.html")
+    mara_page.select_option("select", label="v1.0.0")
+    mara_page.wait_for_url("**/ledger/1.0.0/**/Ledger.html")
     expect(mara_page.locator("h1")).to_have_text("Ledger v1.0.0")
     stranger = window()
     stranger.goto("/repos/acme/docs/ledger/")

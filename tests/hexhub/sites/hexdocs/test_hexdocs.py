@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import json
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +62,19 @@ async def test_the_newest_stable_version_stands_without_a_version(ecto: Person) 
 async def test_a_folder_without_its_slash_redirects(ecto: Person, path: str) -> None:
     answer = await ecto.get(path)
     assert (answer.status, answer.headers["Location"]) == (302, f"{path}/")
+
+
+async def test_a_sandboxed_page_follows_the_theme_of_the_hub(ecto: Person) -> None:
+    seen = {}
+    for theme in ("dark", "light", "</script>"):
+        answer = await ecto.get("/docs/ecto/1.0.0/", Cookie=f"theme={theme}")
+        assert "Cookie" in answer.headers["Vary"]
+        seen[answer.headers["ETag"]] = answer.body.decode()
+    (dark, light, neither) = seen.values()
+    assert '\\"theme\\":\\"dark\\"' in dark
+    assert '\\"theme\\":\\"light\\"' in light
+    assert "theme" not in neither
+    assert neither.startswith("<!doctype html><script>")
 
 
 async def test_the_archive_is_still_the_repository_s(ecto: Person) -> None:
@@ -229,10 +244,27 @@ async def test_a_token_is_good_for_one_place_and_some_minutes(acme: TestHub, mar
         assert _refused(answer)
     assert _refused(await acme.nobody.get(good.replace(token, token[:-1] + "x")))
     assert _refused(await acme.nobody.get(good.replace(token, "~zz.é.x")))
-    from datetime import timedelta
-
     acme.clock.ahead = timedelta(minutes=25)
     assert _refused(await acme.nobody.get(good))
+
+
+async def test_the_version_menu_leads_on_without_a_cookie_and_no_longer(
+    acme: TestHub, mara: Person
+) -> None:
+    """ExDoc asks by `fetch` whether a page is in the other version."""
+    await publish(mara, "ledger", "1.1.0", "acme")
+    token = await _token(acme)
+    acme.clock.ahead = timedelta(minutes=10)
+    menu = f"/repos/acme/docs/ledger/1.0.0/{token}/docs_config.js"
+    text = (await acme.nobody.get(menu)).body.decode()
+    nodes = json.loads(text.partition("=")[2].rstrip(" ;\n"))
+    assert [node["version"] for node in nodes] == ["v1.1.0", "v1.0.0"]
+    assert nodes[1]["url"] == f"/repos/acme/docs/ledger/1.0.0/{token}"
+    other = f"{nodes[0]['url']}/style.css"
+    assert (await acme.nobody.get(other)).status == 200
+    acme.clock.ahead = timedelta(minutes=25)
+    assert _refused(await acme.nobody.get(other))
+    assert b"~" not in (await acme.nobody.get(menu)).body
 
 
 async def test_a_token_ends_when_its_reader_leaves(acme: TestHub, mara: Person) -> None:
