@@ -9,7 +9,7 @@ import random
 import secrets
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from typing import Concatenate, Final, ParamSpec, Protocol, TypeVar
 
@@ -129,6 +129,8 @@ class Store:
         self._raft: Raft = _Nobody()
         self._loop = asyncio.get_running_loop()
         self._subscribers: list[Callable[[Change], None]] = []
+        self.around: Callable[[str], AbstractContextManager[object]] | None = None
+        """Entered around each transaction, with the name of its work."""
         self._queue: deque[_Pending] = deque()
         self._queue_bytes = 0
         self._in_flight = 0
@@ -178,6 +180,14 @@ class Store:
         nothing. Raises Conflict, NoLeader, OutcomeUnknown, Overloaded, TooLarge, DiskFull,
         KeyInvalid.
         """
+        if self.around is None:
+            return await self._transact(work, *args, **kwargs)
+        with self.around(f"{work.__module__.rpartition('.')[2]}.{_name(work)}"):
+            return await self._transact(work, *args, **kwargs)
+
+    async def _transact(
+        self, work: Callable[Concatenate[Transaction, P], T], /, *args: P.args, **kwargs: P.kwargs
+    ) -> T:
         deadline = self._loop.time() + DEADLINE_SECONDS
         done, result = await self._run_once(deadline, work, *args, **kwargs)
         if done:

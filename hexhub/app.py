@@ -20,7 +20,7 @@ from aiohttp.web import Server, ServerRunner, SockSite, UnixSite
 
 from cluster import ClusterError, Node, NodeSettings, Store
 from cluster.discovery import Discovery
-from hexhub import __version__, control_socket, expiry, keyring, running, sealer
+from hexhub import __version__, control_socket, expiry, keyring, running, sealer, tracing
 from hexhub.advisory_feed import AdvisoryFeed
 from hexhub.attempts import Attempts
 from hexhub.backup.restore import unfinished
@@ -122,6 +122,7 @@ async def open_hub(
         node = await _open_node(config, root, meeting.discovery if linked else None)
         stack.push_async_callback(node.close)
         store = node.store
+        store.around = tracing.span
         if not _has_tables(store):
             await (wait or _formed)(node)
         await _caught_up(node)
@@ -382,6 +383,11 @@ async def serve(config: Config, log: structlog.typing.FilteringBoundLogger) -> N
     sock = bind(config.host, config.port)
     async with AsyncExitStack() as stack:
         stack.callback(sock.close)
+        if config.otel_endpoint is not None:
+            from hexhub import otel  # only here: the extra may not be installed
+
+            share = config.otel_share / 100
+            stack.callback(otel.start(config.otel_endpoint, node=config.node_name, share=share))
         config.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         cluster_host, cluster_port = advertised(config)
         announcement = running.announce(

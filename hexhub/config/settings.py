@@ -147,6 +147,18 @@ class Config:
         bare=False,
     )
 
+    otel_endpoint: str | None = _setting(
+        v.http_url,
+        None,
+        "Collector of OpenTelemetry traces (OTLP over HTTP), such as http://collector:4318; "
+        "needs the extra otel",
+        shown="none is sent",
+        bare=False,
+    )
+    otel_share: int = _setting(
+        v.number(1, 100), 100, "Share of traces that are recorded", unit="percent", bare=False
+    )
+
     # Data and secrets
     data_dir: Path = _setting(
         v.path,

@@ -13,7 +13,7 @@ from typing import TypeAlias
 import structlog
 from aiohttp.web import BaseRequest, StreamResponse
 
-from hexhub import errors
+from hexhub import errors, tracing
 from hexhub.http import bodies, negotiation, responses, routes
 from hexhub.http.blobs import Streamed
 from hexhub.http.call import Call
@@ -70,8 +70,12 @@ class Dispatcher:
             return await self._handle(request)
 
     async def _handle(self, request: BaseRequest) -> StreamResponse:
-        began = time.monotonic()
         request_id = _request_id(request)
+        with tracing.request(request_id, request.headers):
+            return await self._handle_known(request, request_id)
+
+    async def _handle_known(self, request: BaseRequest, request_id: str) -> StreamResponse:
+        began = time.monotonic()
         call = Call(
             request=request,
             hub=self._hub,
@@ -166,6 +170,12 @@ class Dispatcher:
         seconds = time.monotonic() - began
         method = call.request.method if call.request.method in METHODS else "other"
         self._metrics.observe(call.route.pattern, method, status, seconds)
+        about: dict[str, str | int] = {
+            "http.request.method": method,
+            "http.route": call.route.pattern,
+            "http.response.status_code": status,
+        }
+        tracing.note(f"{method} {call.route.pattern or '/'}", about)
         log_request(
             self._log,
             request_id=request_id,

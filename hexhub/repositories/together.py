@@ -15,8 +15,10 @@ from datetime import datetime
 from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
+import structlog
 
 from cluster import ClusterError, Member
+from hexhub import tracing
 from hexhub.errors import HubError, NotFound
 from hexhub.schema import Kept
 
@@ -35,6 +37,8 @@ ASKED_BY_PEER: ContextVar[bool] = ContextVar("asked_by_peer", default=False)
 class Ask(msgspec.Struct, frozen=True):
     path: str
     newer_than: datetime | None
+    carried: dict[str, str] = {}
+    """What names the request that this is done for."""
 
 
 class Vouched(msgspec.Struct, frozen=True):
@@ -79,7 +83,7 @@ class Together:
         try:
             async with asyncio.timeout(WAIT_S), self._streams.open(member, SERVICE) as stream:
                 reader, writer = stream
-                await writer.write(_encode(Ask(path, newer_than)))
+                await writer.write(_encode(Ask(path, newer_than, tracing.carried())))
                 frame = await reader.read()
             answer = _answer.decode(frame or b"")
         except (OSError, TimeoutError, ClusterError, msgspec.DecodeError):
@@ -105,10 +109,16 @@ class Together:
         except msgspec.DecodeError:
             return
         ASKED_BY_PEER.set(True)
-        try:
-            answer = Answer(vouched=await self._get(ask.path, ask.newer_than))
-        except NotFound:
-            answer = Answer(missing=True)
-        except (HubError, ClusterError, TimeoutError):
-            answer = Answer()
+        with tracing.adopted(ask.carried, "file for a peer"):
+            if tracing.request_id():
+                structlog.get_logger().info("a peer asks", peer=peer.name, path=ask.path)
+            answer = await self._answer(ask)
         await writer.write(_encode(answer))
+
+    async def _answer(self, ask: Ask) -> Answer:
+        try:
+            return Answer(vouched=await self._get(ask.path, ask.newer_than))
+        except NotFound:
+            return Answer(missing=True)
+        except (HubError, ClusterError, TimeoutError):
+            return Answer()

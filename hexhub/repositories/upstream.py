@@ -36,6 +36,7 @@ from aiohttp import (
 )
 from yarl import URL
 
+from hexhub import tracing
 from hexhub.errors import NotFound, TooLarge, Unreachable, UpstreamWrong
 from hexhub.repositories.circuit import Circuit
 from hexhub.storage import Spooled
@@ -208,7 +209,9 @@ class Upstream:
         """A request whose outcome the circuit and the sums hear of."""
         self.circuit.enter()
         try:
-            result = await self._request(site, path, stack, size_max, headers)
+            with tracing.span(f"upstream {site}", tracing.CLIENT, {"url.path": path}):
+                headers = headers | tracing.carried_outside()
+                result = await self._request(site, path, stack, size_max, headers)
         except _Failed as failed:
             self.circuit.failed(str(failed))
             raise

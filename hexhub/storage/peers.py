@@ -18,6 +18,7 @@ import msgspec
 import structlog
 
 from cluster import ClusterError, Member, NoQuorum
+from hexhub import tracing
 from hexhub.errors import HubError, Malformed, NotFound, StorageFull, Unavailable
 from hexhub.storage import Spooled
 from hexhub.storage.local import Damaged, LocalBlob, LocalStorage
@@ -44,6 +45,8 @@ class Get(msgspec.Struct, frozen=True, tag=True):
     """Asks for an object."""
 
     checksum: bytes
+    carried: dict[str, str] = {}
+    """What names the request that this is done for."""
 
 
 class Put(msgspec.Struct, frozen=True, tag=True):
@@ -51,6 +54,7 @@ class Put(msgspec.Struct, frozen=True, tag=True):
 
     checksum: bytes
     size: int
+    carried: dict[str, str] = {}
 
 
 _request: msgspec.msgpack.Decoder[Get | Put] = msgspec.msgpack.Decoder(Get | Put)
@@ -126,9 +130,8 @@ class PeerStorage:
         """Whether that member now holds the object durably. Raises StorageFull."""
         try:
             async with self._streams.open(name, SERVICE) as (reader, writer):
-                await _soon(
-                    writer.write(msgspec.msgpack.encode(Put(spooled.checksum, spooled.size)))
-                )
+                offer = Put(spooled.checksum, spooled.size, tracing.carried())
+                await _soon(writer.write(msgspec.msgpack.encode(offer)))
                 answer = await _soon(reader.read())
                 if answer == SEND:
                     await _pour(await self._local.open(spooled.checksum), writer)
@@ -194,7 +197,8 @@ class PeerStorage:
 
     async def _fetch_from(self, name: str, checksum: bytes) -> bool:
         async with self._streams.open(name, SERVICE) as (reader, writer):
-            await _soon(writer.write(msgspec.msgpack.encode(Get(checksum))))
+            asked = Get(checksum, tracing.carried())
+            await _soon(writer.write(msgspec.msgpack.encode(asked)))
             size = _decoded(_size, await _soon(reader.read()))
             if not 0 <= size <= SIZE_MAX:
                 return False
@@ -251,14 +255,22 @@ class PeerStorage:
         try:
             while not self._closed and (frame := await reader.read()) is not None:
                 request = _decoded(_request, frame)
-                if isinstance(request, Get):
-                    await self._give(request, writer)
-                else:
-                    await self._take(request, reader, writer)
+                with tracing.adopted(request.carried, "object for a peer"):
+                    self._note(peer.name, request)
+                    if isinstance(request, Get):
+                        await self._give(request, writer)
+                    else:
+                        await self._take(request, reader, writer)
         except HubError as error:
             self._log.warning("a peer was not answered", peer=peer.name, reason=_words(error))
         finally:
             self._serving.discard(task)
+
+    def _note(self, peer: str, request: Get | Put) -> None:
+        """Of what is done for a client's request there is a line on both nodes."""
+        if tracing.request_id():
+            event = "a peer asks" if isinstance(request, Get) else "a peer gives"
+            self._log.info(event, peer=peer, object=request.checksum.hex())
 
     async def _give(self, request: Get, writer: FrameWriter) -> None:
         try:

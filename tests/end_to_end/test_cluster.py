@@ -90,6 +90,33 @@ def test_what_one_node_published_every_node_shows_at_once(three: Members, mara: 
     assert len({answer.body for answer in names}) == 1
 
 
+def test_the_id_of_a_request_is_in_the_logs_of_every_node_that_worked_for_it(
+    three: Members, mara: str
+) -> None:
+    published, asked = "5eed" * 8, "a5ced" * 8
+    first, second, third = three
+    headers = {"x-request-id": published, "content-type": "application/octet-stream"}
+    content = package("traced")
+    answer = first.request("POST", "/api/publish", key=mara, body=content, headers=headers)
+    assert (answer.status, answer.headers["x-request-id"]) == (201, published)
+    until(lambda: all(each.state().get("blobs_behind") == 0 for each in three), "it is everywhere")
+    name = sha256(content).hex()
+    path = Path(third.environment["DATA_DIR"]) / "storage" / name[:2] / name
+    path.unlink()
+    answer = third.request("GET", "/tarballs/traced-1.0.0.tar", headers={"x-request-id": asked})
+    assert (answer.status, answer.body) == (200, content)
+
+    def said(node: MemberNode, id: str) -> set[str]:
+        lines = [line for line in node.log_text().splitlines() if line.startswith("{")]
+        events = [json.loads(line) for line in lines]
+        return {event["event"] for event in events if event.get("request_id") == id}
+
+    assert "request" in said(first, published)
+    assert "a peer gives" in said(second, published) | said(third, published)
+    assert "request" in said(third, asked)
+    assert "a peer asks" in said(first, asked) | said(second, asked)
+
+
 def test_a_revoked_key_is_refused_by_every_node(three: Members, mara: str) -> None:
     secret = three.nodes[2].create_key("mara", "api", name="short")
     for node in three:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import base64
 import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from tests.end_to_end.node import PASSWORD, RunningNode
@@ -12,7 +16,43 @@ from tests.hexhub.packages import package
 CANARY = "canary-9f27c1d0"
 
 
-def test_lines_are_json_and_hold_no_secret(tmp_path: Path) -> None:
+@contextmanager
+def collector() -> Iterator[tuple[str, list[tuple[str, bytes]]]]:
+    """Something that takes traces: its address, and path and body of what came."""
+    came: list[tuple[str, bytes]] = []
+
+    class Take(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            came.append((self.path, self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(200)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Take)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}", came
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def test_lines_are_json_and_hold_no_secret_and_spans_hold_none(tmp_path: Path) -> None:
+    with collector() as (endpoint, came):
+        _use(tmp_path, endpoint)
+    assert {path for path, _ in came} == {"/v1/traces"}
+    sent = b"".join(body for _, body in came)
+    assert b"POST /api/publish" in sent
+    assert b"releases.publish" in sent
+    assert CANARY.encode() not in sent
+
+
+def _use(tmp_path: Path, endpoint: str) -> None:
     secret = f"{CANARY}-{'s' * 40}"
     node = RunningNode(
         tmp_path,
@@ -22,6 +62,7 @@ def test_lines_are_json_and_hold_no_secret(tmp_path: Path) -> None:
             "SECRET_KEY_BASE": secret,
             "AWS_SECRET_ACCESS_KEY": f"{CANARY}-aws",
             "HEXHUB_BACKUP_PASSPHRASE": f"{CANARY}-passphrase",
+            "HEXHUB_OTEL_ENDPOINT": endpoint,
         },
     )
     try:
