@@ -12,7 +12,7 @@ import lmdb
 import lmdb.verify
 
 from cluster import machine
-from cluster.errors import Damaged, DiskFailed, DiskFull
+from cluster.errors import Damaged, DiskFailed, DiskFull, DiskReadOnly
 from cluster.files import copy_file, remove_tree, replace_file, sync_directory
 from cluster.machine import Space
 
@@ -22,7 +22,10 @@ DATA = "data.mdb"
 STATE_SPACES = tuple(space.name.lower() for space in Space)
 JOURNAL_SPACES = ("entries", "meta")
 
+Patience = Callable[[], bool]
+"""Called when the disk has become read-only, waits, and says whether to try again."""
 _FULL = ("No space left", "File too large", "Disk quota exceeded")
+_READ_ONLY = "Read-only file system"
 
 
 class Retired(Exception):
@@ -75,6 +78,7 @@ class Environment:
         self._gate = threading.Condition(self._lock)
         self._views = self._copies = 0
         self._growing = self._retired = False
+        self.patience: Patience = lambda: False
 
     def view(self) -> lmdb.Transaction[bytes]:
         """A read transaction that ends soon; give it back with `leave`. Retired after `retire`."""
@@ -120,6 +124,10 @@ class Environment:
             except lmdb.MapFullError:
                 txn.abort()
                 self._grow()
+            except DiskReadOnly:
+                txn.abort()  # nothing of it reached the disk
+                if not self.patience():
+                    raise
             except BaseException:
                 txn.abort()
                 raise
@@ -273,6 +281,7 @@ class State:
         self._path = path
         self._map_size = map_size
         self._retiring: threading.Thread | None = None
+        self._patience: Patience = lambda: False
         path.mkdir(parents=True, exist_ok=True)
         name = _current(path) or self._start(path)
         self._env = self._open(path / name, check)
@@ -282,7 +291,13 @@ class State:
         self._load()
 
     def _open(self, path: Path, check: bool) -> Environment:
-        return Environment(path, STATE_SPACES, map_size=self._map_size, metasync=False, check=check)
+        env = Environment(path, STATE_SPACES, map_size=self._map_size, metasync=False, check=check)
+        env.patience = self._patience
+        return env
+
+    def be_patient(self, patience: Patience) -> None:
+        """What to do when the disk becomes read-only, instead of raising DiskReadOnly."""
+        self._patience = self._env.patience = patience
 
     def _start(self, path: Path) -> str:
         (path / "1").mkdir(exist_ok=True)
@@ -368,6 +383,10 @@ class Log:
     def __init__(self, path: Path, *, map_size: int) -> None:
         self._env = Environment(path, JOURNAL_SPACES, map_size=map_size, check=True)
         self._entries, self._meta = self._env.dbs
+
+    def be_patient(self, patience: Patience) -> None:
+        """As `State.be_patient`."""
+        self._env.patience = patience
 
     def entries(self, start: int = 0, stop: int = 1 << 63) -> Iterator[tuple[int, bytes]]:
         """Stored entries with start <= index < stop."""
@@ -455,4 +474,6 @@ def _writing() -> Iterator[None]:
     except (lmdb.Error, OSError) as error:
         if any(word in str(error) for word in _FULL):
             raise DiskFull(f"no room left to write: {error}") from error
+        if _READ_ONLY in str(error):
+            raise DiskReadOnly(f"the disk is read-only: {error}") from error
         raise DiskFailed(f"the disk refused a write: {error}") from error

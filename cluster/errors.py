@@ -37,6 +37,10 @@ class DiskFailed(ClusterError):
     """The disk refused a write for another reason than room."""
 
 
+class DiskReadOnly(DiskFailed):
+    """The file system of the data directory takes no writes any more. Nothing was written."""
+
+
 class SchemaTooNew(ClusterError):
     """The data was written by a newer version of the program than this one."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from bisect import bisect_left
 from pathlib import Path
@@ -27,6 +28,18 @@ def free_bytes(path: Path) -> int:
     """What this process may still write on the disk of `path`."""
     found = os.statvfs(path)
     return found.f_bavail * found.f_frsize
+
+
+def is_read_only(path: Path) -> bool:
+    """Whether this file, which is there, cannot be opened to write to it.
+
+    A file system that failed (ext4 with `errors=remount-ro`) tells so in no other cheap way.
+    """
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CLOEXEC))
+    except OSError as error:
+        return error.errno == errno.EROFS
+    return False
 
 
 def replace_file(path: Path, content: bytes) -> None:

@@ -18,7 +18,7 @@ import msgspec
 
 from cluster import configuration
 from cluster.configuration import MemberChange
-from cluster.disk import Log
+from cluster.disk import Log, Patience
 from cluster.errors import Damaged, SchemaTooNew
 from cluster.files import Durations
 
@@ -62,6 +62,10 @@ class Journal:
         """Entries that change the members, by index."""
         self._base: tuple[int, tuple[str, ...]] = (1, ())
         self._load()
+
+    def be_patient(self, patience: Patience) -> None:
+        """What to do when the disk becomes read-only, instead of raising DiskReadOnly."""
+        self._log.be_patient(patience)
 
     def begin(self, base: tuple[Entry, Entry], identity: Identity) -> None:
         """Start an empty journal behind these two entries."""

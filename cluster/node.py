@@ -19,8 +19,16 @@ from cluster.boot import Opened
 from cluster.configuration import REMOVE, MemberChange, name_of
 from cluster.discovery import Discovery, Peer
 from cluster.disk import State
-from cluster.errors import ClusterError, DataInUse, LinkRefused, NoLeader, NotJoined
-from cluster.files import Durations, free_bytes
+from cluster.errors import (
+    ClusterError,
+    DataInUse,
+    DiskFull,
+    DiskReadOnly,
+    LinkRefused,
+    NoLeader,
+    NotJoined,
+)
+from cluster.files import Durations, free_bytes, is_read_only
 from cluster.links import Address, Hello, Link, hang_up
 from cluster.membership import Membership, first_of, keep_promise, promised
 from cluster.mesh import Book, Mesh
@@ -36,7 +44,7 @@ READY_SECONDS = 60.0
 GATHER_SECONDS = 0.3
 WATCH_SECONDS = 0.25
 LOST_SECONDS = 3.0
-ADDRESSES, EMPTY = "addresses", "empty"
+ADDRESSES, EMPTY, LOCK = "addresses", "empty", "lock"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +101,8 @@ class Status:
     commit: int
     members: tuple[Member, ...]
     disk_free: int
+    disk_read_only: bool = False
+    """Whether the disk takes no writes any more. Reads go on."""
     removed: bool = False
     """Whether the other members have taken this one out; it must join anew."""
     waits_for: str = ""
@@ -121,7 +131,7 @@ class Node:
     def __init__(self, settings: NodeSettings, lock: int, schema: Schema, rows: State) -> None:
         self.settings = settings
         self.schema = schema
-        self.store = Store(rows, schema, room=lambda: _room(settings))
+        self.store = Store(rows, schema, room=lambda: _takes_writes(settings))
         self.closed = False
         self.removed = False
         self.waits_for = ""
@@ -302,6 +312,7 @@ class Node:
             commit=0 if raft is None else raft.commit,
             members=self.members(),
             disk_free=free_bytes(self.settings.directory),
+            disk_read_only=is_read_only(self.settings.directory / LOCK),
             removed=self.removed,
             waits_for=self.waits_for,
         )
@@ -331,9 +342,14 @@ class Node:
     async def snapshot(self) -> Path:
         """Take a snapshot of everything applied; the folder with META and the file it names.
 
-        The next one takes its place, so open the file before you let go of the loop. ClusterError
-        when it could not be written.
+        The next one takes its place, so open the file before you let go of the loop. DiskFull,
+        DiskReadOnly, or ClusterError when it could not be written.
         """
+        opened = self._opened
+        if is_read_only(self.settings.directory / LOCK):
+            raise DiskReadOnly("a snapshot cannot be written: the disk is read-only")
+        if opened is not None and not _room(self.settings, opened.state.size()):
+            raise DiskFull("no room for a snapshot on the disk of the data directory")
         future: asyncio.Future[int | None] = self._loop.create_future()
 
         def done(index: int | None) -> None:
@@ -360,7 +376,8 @@ class Node:
             if self._raft is not None:
                 await asyncio.to_thread(self._raft.stop)
             try:
-                (self._opened or self._rows).close()
+                with suppress(DiskReadOnly):  # what was acknowledged is durable already
+                    (self._opened or self._rows).close()
                 if self._left:
                     boot.abandon(self.settings.directory)
             finally:
@@ -634,7 +651,7 @@ async def _reconcile(settings: NodeSettings) -> Opened:
 
 def _take(directory: Path) -> int:
     """Lock the directory for this process until the descriptor is closed."""
-    fd = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    fd = os.open(directory / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
@@ -648,6 +665,13 @@ def _take(directory: Path) -> int:
 
 def _room(settings: NodeSettings, size: int = 0) -> bool:
     return free_bytes(settings.directory) >= settings.disk_reserve + size
+
+
+def _takes_writes(settings: NodeSettings) -> bool:
+    """Whether there is room for a write. DiskReadOnly."""
+    if is_read_only(settings.directory / LOCK):
+        raise DiskReadOnly("the disk of the data directory is read-only")
+    return _room(settings)
 
 
 def _text(address: Address) -> str:

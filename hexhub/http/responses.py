@@ -14,6 +14,8 @@ from aiohttp.web import BaseRequest, Response
 from cluster import (
     ClusterError,
     Conflict,
+    DiskFull,
+    DiskReadOnly,
     KeyInvalid,
     NoLeader,
     NoQuorum,
@@ -46,6 +48,8 @@ _STATUSES: tuple[tuple[type[Exception], int, str | None], ...] = (
     (NoLeader, 503, "no leader right now, nothing was changed, try again"),
     (NoQuorum, 503, "no quorum right now, nothing was changed, try again"),
     (Overloaded, 503, "too much to do right now, nothing was changed, try again"),
+    (DiskFull, 503, "no space left to store this, nothing was changed"),
+    (DiskReadOnly, 503, "the disk is read-only, nothing was changed"),
     (OutcomeUnknown, 504, "no answer in time; what was asked may still happen"),
     (ClusterError, 503, "the store cannot answer right now"),
 )

@@ -64,6 +64,8 @@ async def ready(call: Call) -> StreamResponse:
 async def _missing_for_writes(hub: Hub) -> str | None:
     """What stands against a write here; None when nothing does."""
     state = hub.node.status()
+    if state.disk_read_only:
+        return "disk read-only"
     if not state.quorum:
         return "no quorum"
     if state.disk_free < hub.node.settings.disk_reserve:
@@ -96,11 +98,12 @@ async def health(call: Call) -> StreamResponse:
     state = call.hub.node.status()
     missing = await _missing_for_writes(call.hub)
     writable = await call.hub.storage.writable()
-    room = state.disk_free >= call.hub.node.settings.disk_reserve
+    room = state.disk_free >= call.hub.node.settings.disk_reserve and not state.disk_read_only
     return _json(
         {
             "status": "degraded" if missing else "ok",
             "node": state.node,
+            **({"reason": missing} if missing else {}),
             "parts": {
                 "cluster": {"ok": state.quorum, "role": state.role},
                 "tables": {"ok": room, "applied": state.applied},

@@ -216,11 +216,7 @@ class LocalStorage:
             self._damaged.discard(checksum)
 
     async def writable(self) -> bool:
-        try:
-            flags = os.statvfs(self._folder).f_flag
-        except OSError:
-            return False
-        return not flags & os.ST_RDONLY
+        return not is_read_only(self._folder)
 
     async def close(self) -> None:
         self._executor.shutdown(wait=True)
@@ -266,4 +262,17 @@ def full_or(error: OSError) -> Exception:
     """The error to raise for a failed write: StorageFull when there is no room."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return StorageFull("no space left to store this")
+    if error.errno == errno.EROFS:
+        return Unavailable("the disk is read-only")
     return error
+
+
+def is_read_only(folder: Path) -> bool:
+    """Whether no file can be made in a folder, because of its file system or because it is gone."""
+    try:
+        os.close(os.open(folder, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+    except OSError as error:
+        if error.errno in (errno.EOPNOTSUPP, errno.EISDIR):  # no file without a name: look closely
+            return bool(os.statvfs(folder).f_flag & os.ST_RDONLY)
+        return error.errno in (errno.EROFS, errno.ENOENT, errno.EACCES)
+    return False

@@ -108,16 +108,32 @@ def _stop(node: MemberNode) -> int:
     return node.stop() if node.runs else 0
 
 
-def start(folder: Path, count: int, *, together: bool = True, **settings: str) -> Members:
-    """Start `count` fresh nodes at once; `together`: they find one another and form a cluster."""
+def start(
+    folder: Path,
+    count: int,
+    *,
+    together: bool = True,
+    own: Mapping[str, Mapping[str, str]] | None = None,
+    **settings: str,
+) -> Members:
+    """Start `count` fresh nodes at once; `together`: they find one another and form a cluster.
+
+    `own` are settings of one node, by its name.
+    """
     ports = free_ports(count)
     names = [f"hub{number}" for number in range(1, count + 1)]
     listed = ",".join(f"{name}@127.0.0.1:{port}" for name, port in zip(names, ports, strict=True))
     meeting = {"CLUSTERING_ENABLED": "true", "CLUSTER_NODES": listed} if together else {}
 
     def one(number: int) -> MemberNode:
-        own = {"CLUSTER_PORT": str(ports[number]), **meeting, **settings}
-        return MemberNode(folder / names[number], names[number], own)
+        name = names[number]
+        given = {
+            "CLUSTER_PORT": str(ports[number]),
+            **meeting,
+            **settings,
+            **(own or {}).get(name, {}),
+        }
+        return MemberNode(folder / name, name, given)
 
     nodes: list[MemberNode] = []
     with contextlib.ExitStack() as stack, ThreadPoolExecutor() as pool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import AsyncIterator
 
 from aiohttp.web import StreamResponse
 
@@ -31,7 +32,14 @@ async def create(call: Call) -> StreamResponse:
         passphrase=passphrase,
         tables_only=call.body.get("tables_only") is True,
     )
-    return Streamed(200, {"Content-Type": "application/gzip"}, pieces)
+    first = await anext(pieces)  # what stands against it is an error, not an answer that breaks off
+    return Streamed(200, {"Content-Type": "application/gzip"}, _all(first, pieces))
+
+
+async def _all(first: bytes, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield first
+    async for piece in pieces:
+        yield piece
 
 
 @routes.post("/secret/rotate", allow=OPERATOR)
