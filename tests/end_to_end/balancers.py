@@ -10,7 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.end_to_end.node import Answer, RunningNode, free_ports, request
+from tests.end_to_end.node import Answer, RunningNode, request
+from tests.ports import free_ports
 from tests.programs import require as require
 
 

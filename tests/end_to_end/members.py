@@ -10,7 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
-from tests.end_to_end.node import RunningNode, free_ports as free_ports
+from tests.end_to_end.node import RunningNode
+from tests.ports import free_ports
 
 T = TypeVar("T")
 

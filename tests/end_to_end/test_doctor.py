@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.node import Output, RunningNode, free_ports, run
+from tests.end_to_end.node import Output, RunningNode, run
+from tests.ports import free_ports
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,7 @@ import pytest
 from tests.end_to_end import members
 from tests.end_to_end.members import MemberNode, Members, until
 from tests.end_to_end.packages import rebar3_project, tarball
+from tests.ports import free_port
 
 CONTENT = tarball("first", "1.0.0", rebar3_project("first", "1.0.0"))
 
@@ -154,7 +155,7 @@ def test_without_the_secret_or_with_a_name_that_is_taken_nobody_joins(
     lone: Members, tmp_path: Path
 ) -> None:
     first, second, _ = lone.nodes
-    (port,) = members.free_ports(1)
+    port = free_port()
     for number, (settings, words) in enumerate(
         [
             ({"SECRET_KEY_BASE": "another secret, which is long enough all the same"}, "secret"),

@@ -17,8 +17,9 @@ import pytest
 
 from hexhub.errors import Refused
 from hexhub.http.tls import Certificates
-from tests.end_to_end.node import ROOT, free_ports, run
+from tests.end_to_end.node import ROOT, run
 from tests.hexhub.http import certificates
+from tests.ports import free_ports
 
 
 def presented(context: ssl.SSLContext, tmp_path: Path) -> bytes:

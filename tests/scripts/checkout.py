@@ -9,10 +9,11 @@ on its socket that it has the members FAKE_MEMBERS, and notes in `asked` what it
 from __future__ import annotations
 
 import shutil
-import socket
 import subprocess
 import sys
 from pathlib import Path
+
+from tests.ports import free_port
 
 SOURCE = Path(__file__).resolve().parents[2]
 TOOLS = (
@@ -168,11 +169,3 @@ class Checkout:
 def _script(path: Path, content: str) -> None:
     path.write_text(content)
     path.chmod(0o755)
-
-
-def free_port() -> int:
-    """A TCP port of the loopback that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

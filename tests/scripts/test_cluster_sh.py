@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.scripts.checkout import Checkout, free_port
+from tests.ports import free_port
+from tests.scripts.checkout import Checkout
 
 OLD = "#!/bin/bash\nexit 1\n"
 

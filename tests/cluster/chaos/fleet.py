@@ -7,7 +7,6 @@ import os
 import random
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -20,6 +19,7 @@ from typing import Any
 import msgspec
 
 from tests.cluster.chaos.member import Settings
+from tests.ports import free_port
 
 ROOT = Path(__file__).parents[3]
 ANSWER_SECONDS = 12.0
@@ -307,12 +307,6 @@ def in_order(history: list[Asked]) -> None:
         assert one.value is not None
         least = newest + 1 if one.kind == "add" else newest
         assert one.value >= least, f"{one} after {newest} had been answered"
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 @asynccontextmanager
