@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from cluster import Node, Record, Schema, SchemaTooNew, Transaction, migrate, restore, store
+from cluster import (
+    Node,
+    NotJoined,
+    Record,
+    Schema,
+    SchemaTooNew,
+    Transaction,
+    migrate,
+    restore,
+    store,
+)
 from cluster.command import VERSION
 from cluster.disk import Log
 from cluster.journal import Journal
 from tests.cluster.conftest import OpenNode
+from tests.cluster.members import Members, get, until, written
+from tests.cluster.tables import put
 
 first = Schema(number=1)
 
@@ -58,6 +71,13 @@ class PersonNow(Person, kw_only=True):
     @property
     def backwards(self) -> str:
         return self.name[::-1]
+
+
+@pytest.fixture
+async def members(tmp_path: Path) -> AsyncIterator[Members]:
+    made = Members(tmp_path)
+    yield made
+    await made.close()
 
 
 async def old_rows(open_node: OpenNode, count: int = 2) -> None:
@@ -186,3 +206,31 @@ async def test_a_directory_of_a_newer_format_is_refused(
     log.close()
     with pytest.raises(SchemaTooNew, match="format 2, this program knows 1"):
         await open_node(first)
+
+
+async def test_several_members_are_migrated_once_when_the_last_one_knows_how(
+    members: Members,
+) -> None:
+    """One after the other runs the newer code; writes go on meanwhile, and who is late is refused."""
+    nodes = list(await members.three(schema=first))
+
+    def fill(tx: Transaction) -> None:
+        tx.put(PersonWas(name="Ann", mail="ann@a.org,ann@b.org"))
+        tx.put(PersonWas(name="Bob"))
+
+    await nodes[0].store.transact(fill)
+    for at, name in enumerate("abc"):
+        nodes[at] = await members.reopen(name, schema=second, bind=nodes[at].address)
+        if name != "c":
+            await written(nodes[at], put, Person(name=f"During {name}"))
+            await nodes[at].store.barrier()
+            assert get(nodes[at], Person, "Ann") is not None, "it is too early"
+    await until(lambda: all(get(node, Person, "ann") is not None for node in nodes))
+    for node in nodes:
+        check(node)
+        assert [get(node, Person, f"during {name}").name for name in "ab"]
+    await nodes[2].close()
+    with pytest.raises(SchemaTooNew, match="schema 2, this program knows 1: start the newer"):
+        await members.open("c", schema=first)
+    with pytest.raises(NotJoined, match=r"schema 2, d .* at 1: run the same version"):
+        await members.join("d", nodes[0], schema=first)
