@@ -1,4 +1,4 @@
-"""Says at the end of the output how members were cut off from one another."""
+"""What the output of every run says at its end."""
 
 from __future__ import annotations
 
@@ -8,5 +8,6 @@ from tests.cluster.chaos.nets import may_make_namespaces
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """How members are cut off from one another, which depends on where the tests run."""
     way = "network namespaces" if may_make_namespaces() else "a fault proxy on the loopback"
-    terminalreporter.write_line(f"members were cut off from one another by {way}")
+    terminalreporter.write_line(f"members of a cluster are cut off from one another by {way}")
