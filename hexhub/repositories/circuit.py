@@ -14,6 +14,9 @@ FAILURES_MAX = 5
 """Failed requests in a row that open the circuit."""
 OPEN_MIN = timedelta(seconds=5)
 OPEN_MAX = timedelta(seconds=60)
+WAITED_OUT = timedelta(seconds=20)
+"""How long the upstream may fail before clients are told to give up."""
+NOT_BY_ITSELF_S = 120
 HOLD_MAX = timedelta(seconds=300)
 """Longest that an upstream may ask to be left alone."""
 
@@ -26,6 +29,7 @@ class Circuit:
         self._failures = 0
         self._open_for = OPEN_MIN
         self._until: datetime | None = None
+        self._failing_since: datetime | None = None
         self._probing = False
         self.last_error: str | None = None
         self.last_answer: datetime | None = None
@@ -37,24 +41,36 @@ class Circuit:
             return "closed"
         return "open" if self._now() < self._until else "half-open"
 
+    def again_in(self, seconds: float) -> int:
+        """After how many seconds a client may be told to come again.
+
+        Erlang's HTTP client, in mix and rebar3, obeys what is below 100 by itself and for ever, and
+        fails at once on more. A short trouble is best waited out like that. A long one has to end.
+        """
+        since = self._failing_since
+        long = since is not None and self._now() - since > WAITED_OUT
+        return max(NOT_BY_ITSELF_S if long else 1, round(seconds))
+
     def enter(self) -> None:
         """Ask for leave to send a request. Raises Unreachable."""
         state = self.state
         if state == "open" or (state == "half-open" and self._probing):
             assert self._until is not None
-            left = max(1, round((self._until - self._now()).total_seconds()))
-            raise Unreachable(f"the upstream is left alone: {self.last_error}", left)
+            left = (self._until - self._now()).total_seconds()
+            raise Unreachable(f"the upstream is left alone: {self.last_error}", self.again_in(left))
         self._probing = state == "half-open"
 
     def succeeded(self) -> None:
         """The upstream answered, be it with a 404."""
         self.last_answer = self._now()
         self._failures, self._until, self._probing = 0, None, False
+        self._failing_since = None
         self._open_for, self.last_error = OPEN_MIN, None
 
     def failed(self, error: str) -> None:
         """A request failed."""
         self._failures += 1
+        self._failing_since = self._failing_since or self._now()
         self.last_error = error
         if self._probing or self._failures >= FAILURES_MAX:
             self.open(error)
@@ -71,6 +87,7 @@ class Circuit:
     def open(self, error: str, hold_s: float | None = None) -> None:
         """Leave the upstream alone from now on, for as long as it asked or a time that doubles."""
         self.last_error, self._probing = error, False
+        self._failing_since = self._failing_since or self._now()
         if hold_s is not None:
             self._until = self._now() + min(HOLD_MAX, timedelta(seconds=hold_s))
             return

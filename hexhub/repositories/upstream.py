@@ -159,7 +159,7 @@ class Upstream:
                         self.circuit.open(str(failed), failed.after_s)
                     raise Unreachable(
                         f"the upstream cannot be reached: {failed}",
-                        max(1, round(failed.after_s or self.settings.retry_delay_s)),
+                        self.circuit.again_in(failed.after_s or self.settings.retry_delay_s),
                     ) from None
             attempt += 1
             await asyncio.sleep(pause)

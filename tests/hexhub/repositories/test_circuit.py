@@ -7,7 +7,15 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from hexhub.errors import Unreachable
-from hexhub.repositories.circuit import FAILURES_MAX, HOLD_MAX, OPEN_MAX, OPEN_MIN, Circuit
+from hexhub.repositories.circuit import (
+    FAILURES_MAX,
+    HOLD_MAX,
+    NOT_BY_ITSELF_S,
+    OPEN_MAX,
+    OPEN_MIN,
+    WAITED_OUT,
+    Circuit,
+)
 
 
 class Clock:
@@ -79,6 +87,18 @@ def test_each_failed_trial_doubles_the_time_up_to_a_bound() -> None:
         circuit.enter()
         circuit.failed("no answer")
     assert waits == [min(OPEN_MAX, OPEN_MIN * 2**n) for n in range(6)]
+
+
+def test_clients_wait_a_short_trouble_out_and_are_told_to_give_up_in_a_long_one() -> None:
+    """Erlang's HTTP client comes again by itself, for ever, when it is told less than 100 s."""
+    circuit, clock = _opened()
+    assert circuit.again_in(5) == 5
+    clock.time += WAITED_OUT + timedelta(seconds=1)
+    assert circuit.again_in(5) == NOT_BY_ITSELF_S > 99
+    assert circuit.again_in(600) == 600
+    circuit.succeeded()
+    circuit.failed("no answer")
+    assert circuit.again_in(0.2) == 1
 
 
 def test_an_upstream_that_asks_to_be_left_alone_is_for_a_bounded_time() -> None:

@@ -258,6 +258,21 @@ async def test_a_dead_upstream_is_left_alone_and_found_again(pair: Pair) -> None
     assert (await pair.get("/packages/pine")).status == 200
 
 
+async def test_ten_minutes_of_a_dead_upstream_pile_up_nobody(pair: Pair) -> None:
+    """Nor is it asked for each of them, and clients that come again by themselves are sent away."""
+    pair.between.fault = "reset"
+    mirrored = pair.hub.hub.mirror.mirrored  # type: ignore[union-attr]
+    for minute in range(10):
+        pair.hub.clock.ahead = timedelta(minutes=minute)
+        paths = [f"/tarballs/p{number}-1.0.0.tar" for number in range(20)]
+        answers = await asyncio.gather(*(pair.get(path) for path in paths))
+        assert {answer.status for answer in answers} == {503}
+        assert mirrored.under_way == 0
+        patience = min(int(answer.headers["Retry-After"]) for answer in answers)
+        assert (patience >= 100) == (minute > 0)
+    assert pair.between.total < 60
+
+
 async def test_an_upstream_that_asks_to_wait_is_left_alone_for_as_long(pair: Pair) -> None:
     await pair.publish("pine", "1.0.0")
     pair.between.fault, pair.between.retry_after = "429", "120"
