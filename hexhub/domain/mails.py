@@ -15,6 +15,9 @@ from itertools import islice
 import msgspec
 
 from cluster import Transaction, View
+from hexhub.domain import audit
+from hexhub.domain.audit import Origin
+from hexhub.errors import NotFound
 from hexhub.schema import Mail, Member, Organization, User
 
 CLAIM_FOR = timedelta(minutes=1)
@@ -135,6 +138,16 @@ def settle(tx: Transaction, key: MailKey, failure: Failure | None, now: datetime
             error=failure.text[:ERROR_LENGTH_MAX],
         )
     tx.put(done)
+
+
+def try_again(tx: Transaction, origin: Origin, key: MailKey, now: datetime) -> None:
+    """Have a mail sent now that waits or was given up. Raises NotFound for one that was sent."""
+    mail = tx.get(Mail, *key)
+    if mail is None or mail.sent_at is not None:
+        raise NotFound("This mail was sent already, or is forgotten.")
+    attempts = 0 if mail.due is None else mail.attempts
+    tx.put(msgspec.structs.replace(mail, due=_moment(now), attempts=attempts))
+    audit.record(tx, origin, "mail.retry", {"to": mail.to, "template": mail.template}, now)
 
 
 def forget_old(tx: Transaction, now: datetime) -> int:

@@ -79,4 +79,11 @@ def put(tx: Transaction, origin: Origin, new: MirrorSettings, now: datetime) -> 
         for name in ("paused", *BOUNDS)
         if getattr(new, name) != getattr(old, name)
     }
-    audit.record(tx, origin, "mirror.settings", changed, now)
+    said = ", ".join(f"{name} {_said(value)}" for name, value in changed.items())
+    audit.record(tx, origin, "mirror.settings", {"said": said} | changed, now)
+
+
+def _said(value: bool | int | None) -> str:
+    if value is None:
+        return "as configured"
+    return {True: "on", False: "off"}[value] if isinstance(value, bool) else f"{value:,}"

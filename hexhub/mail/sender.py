@@ -49,6 +49,16 @@ class Sender:
         self._wake = asyncio.Event()
         self._store.subscribe(self._changed)
 
+    def adjust(self, smtp_url: str | None) -> None:
+        """Send by another server from the next mail on."""
+        self._server = urlsplit(smtp_url) if smtp_url else None
+        self._wake.set()
+
+    @property
+    def enabled(self) -> bool:
+        """Whether this node knows a server that takes mails."""
+        return self._server is not None
+
     def _changed(self, change: Change) -> None:
         if change.keys is None or any(record is Mail for record, _ in change.keys):
             self._wake.set()

@@ -52,7 +52,7 @@ class Believed:
         self._mirrored = mirrored
         self._storage = storage
         self._small = small
-        self._public_key = public_key
+        self.public_key = public_key
         self._executor = ThreadPoolExecutor(1, "mirror")
         self._decoded: OrderedDict[bytes, wire.RegistryPackage] = OrderedDict()
         self._lists: dict[str, tuple[bytes, dict[str, bytes]]] = {}
@@ -92,7 +92,7 @@ class Believed:
 
         def check() -> wire.RegistryPackage:
             body = fetched.read()
-            return verification.package(verification.payload(body, self._public_key), name)
+            return verification.package(verification.payload(body, self.public_key), name)
 
         new = await self._if_large(check, fetched.size)
         if old is not None and old.checksum != fetched.checksum:
@@ -116,7 +116,7 @@ class Believed:
     async def _verify_list(self, path: str, fetched: Fetched, old: Kept | None) -> None:
         def check() -> dict[str, bytes]:
             body = fetched.read()
-            return _split(verification.payload(body, self._public_key))
+            return _split(verification.payload(body, self.public_key))
 
         new = await self._if_large(check, fetched.size)
         if old is not None and old.checksum != fetched.checksum:
@@ -163,7 +163,7 @@ class Believed:
     async def payload(self, row: Kept) -> bytes:
         """What a kept registry resource signs."""
         body = await self.read(row)
-        return await self._if_large(lambda: verification.payload(body, self._public_key), len(body))
+        return await self._if_large(lambda: verification.payload(body, self.public_key), len(body))
 
     async def package_of(self, row: Kept) -> wire.RegistryPackage:
         known = self._decoded.get(row.checksum)

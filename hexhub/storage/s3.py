@@ -109,6 +109,7 @@ class S3Storage:
         self._stack = stack
         self._damaged: set[bytes] = set()
         self._uploads = asyncio.Semaphore(UPLOADS)
+        self.bucket_name = bucket.name
         self.may_sweep: Callable[[int], bool] = lambda applied: True
         """Whether no member can still point to what was pointed to before that log index."""
         self.redirects = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from urllib.parse import quote
 
 from aiohttp.web import StreamResponse
@@ -18,8 +19,13 @@ CONFIRMED = Access("who is signed in and gave the password lately", credentials=
 ANYONE = pages.ANYONE
 
 
-async def forms(call: Call, handler: Handler) -> StreamResponse:
-    """Send strangers to sign in, ask for the password where it was given too long ago, check forms."""
+async def forms(
+    call: Call, handler: Handler, *, page_of: Callable[[Call], str] | None = None
+) -> StreamResponse:
+    """Send strangers to sign in, ask for the password where it was given too long ago, check forms.
+
+    `page_of` is the page of a form whose own address is none; there one goes on afterwards.
+    """
 
     async def checked(call: Call) -> StreamResponse:
         allow, sent = call.route.allow, call.request.method not in ("GET", "HEAD")
@@ -28,17 +34,18 @@ async def forms(call: Call, handler: Handler) -> StreamResponse:
         else:
             visitors.greet(call)
         if allow.credentials and call.session is None:
-            return _to("/login", call, sent)
+            return _to("/login", call, page_of if sent else None, sent)
         if allow is CONFIRMED and not sessions.confirmed(signed_in(call)[1], call.now):
-            return _to("/login/confirm", call, sent)
+            return _to("/login/confirm", call, page_of if sent else None, sent)
         return await handler(call)
 
     return await pages.web(call, checked)
 
 
-def _to(page: str, call: Call, sent: bool) -> StreamResponse:
+def _to(page: str, call: Call, page_of: Callable[[Call], str] | None, sent: bool) -> StreamResponse:
     """Go to a page that leads back here; what a form had sent is not kept."""
     here = call.request.raw_path.partition("?")[0] if sent else call.request.raw_path
+    here = page_of(call) if page_of else here
     return pages.redirect(f"{page}?return={quote(visitors.local_path(here), safe='/')}")
 
 

@@ -6,11 +6,28 @@ from collections.abc import Iterator
 
 from hexhub.http.metrics import Metrics
 from hexhub.http.routes import Route
-from hexhub.sites.web.admin import accounts, mirror, overview, records
+from hexhub.sites.web.admin import (
+    accounts,
+    backups,
+    jobs,
+    kept,
+    keys,
+    names,
+    overview,
+    records,
+    repositories,
+    rules,
+    storage,
+    upstream,
+    usage,
+)
 
 
 def routes(metrics: Metrics) -> Iterator[Route]:
     """Every page of it; the overview shows these metrics."""
-    yield from overview.routes(metrics).under("/admin")
-    for subject in (accounts, mirror, records):
+    used = usage.Usage()
+    yield from overview.routes(metrics, used).under("/admin")
+    for summed in (repositories, storage, backups):
+        yield from summed.routes(used).under("/admin")
+    for subject in (accounts, jobs, kept, keys, names, records, rules, upstream):
         yield from subject.routes.under("/admin")

@@ -10,7 +10,7 @@ from hexhub.domain import organizations, users
 from hexhub.errors import Invalid
 from hexhub.http.call import Call
 from hexhub.http.routes import Routes
-from hexhub.schema import Organization, User
+from hexhub.schema import Organization, Package, User
 from hexhub.sites.web import pages
 from hexhub.sites.web.account import text
 from hexhub.sites.web.admin import gate
@@ -18,7 +18,6 @@ from hexhub.sites.web.admin import gate
 routes = Routes(gate.administration)
 
 LINK_GOOD_FOR = timedelta(hours=24)
-SHOWN_MAX = 500
 
 
 @routes.get("/users", allow=gate.LOOKS)
@@ -28,14 +27,15 @@ async def list_users(call: Call) -> StreamResponse:
 
 
 def _users(call: Call, *, status: int = 200, wrong: str = "", link: object = None) -> Response:
-    wanted = str(call.query.get("q", "")).strip().lower()
+    wanted = gate.wanted(call)
     with call.hub.store.view() as view:
         found = [user for user in view.scan(User) if wanted in user.username or _has(user, wanted)]
+    part, pager = gate.paged(call, found)
     return gate.page(
         "users.html",
         status=status,
-        found=found[:SHOWN_MAX],
-        total=len(found),
+        found=part,
+        pager_of=pager,
         wanted=wanted,
         wrong=wrong,
         link=link,
@@ -105,9 +105,23 @@ async def list_organizations(call: Call) -> StreamResponse:
 
 
 def _organizations(call: Call, *, status: int = 200, wrong: str = "") -> Response:
+    wanted = gate.wanted(call)
     with call.hub.store.view() as view:
-        found = [(each, organizations.members(view, each.name)) for each in view.scan(Organization)]
-    return gate.page("organizations.html", status=status, found=found, wrong=wrong)
+        found = [each for each in view.scan(Organization) if wanted in each.name]
+        part, pager = gate.paged(call, found)
+        rows = [
+            (each, organizations.members(view, each.name), view.count(Package, each.name))
+            for each in part
+        ]
+    return gate.page(
+        "organizations.html",
+        status=status,
+        found=rows,
+        pager_of=pager,
+        wanted=wanted,
+        wrong=wrong,
+        roles=organizations.ROLES,
+    )
 
 
 @routes.post("/organizations", allow=gate.CHANGES)
@@ -119,4 +133,23 @@ async def create_organization(call: Call) -> StreamResponse:
         )
     except Invalid as error:
         return _organizations(call, status=422, wrong=gate.words(error.errors))
+    return pages.redirect("/admin/organizations")
+
+
+@routes.post("/organizations/{name}/members", allow=gate.CHANGES)
+async def put_member(call: Call) -> StreamResponse:
+    """Take somebody in, change a role, or let somebody go (`role` is empty)."""
+    name, who, role = call.path["name"], text(call, "who"), text(call, "role")
+    store, origin, now = call.hub.store, call.origin, call.now
+    with store.view() as view:
+        there = who in organizations.members(view, name)
+    try:
+        if not role:
+            await store.revoke(organizations.remove_member, origin, name, who, now)
+        elif there:
+            await store.revoke(organizations.set_role, origin, name, who, role, now)
+        else:
+            await store.transact(organizations.add_member, origin, name, who, role, now)
+    except Invalid as error:
+        return _organizations(call, status=422, wrong=gate.words(error.errors) or str(error))
     return pages.redirect("/admin/organizations")

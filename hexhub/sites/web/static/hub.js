@@ -151,14 +151,26 @@ if (field && hits) {
   field.addEventListener("blur", close);
 }
 
-// Numbers that move: an element with data-live names the stream, those inside with data-number a value.
+// Numbers that move: an element with data-live names the stream, those inside with data-number a
+// value, a text or a text and a class; data-share a part of a whole. What has ended is shown anew.
 for (const live of document.querySelectorAll("[data-live]")) {
   const stream = new EventSource(live.dataset.live);
   stream.addEventListener("message", (event) => {
     const values = JSON.parse(event.data);
     for (const element of live.querySelectorAll("[data-number]")) {
       const value = values[element.dataset.number];
-      if (value !== undefined) element.textContent = value;
+      if (value === undefined) continue;
+      const [text, kind] = Array.isArray(value) ? value : [value, ""];
+      element.textContent = text;
+      if (kind) element.className = kind;
+    }
+    for (const bar of live.querySelectorAll("[data-share]")) {
+      const share = values[bar.dataset.share];
+      if (typeof share === "number") bar.value = share;
+    }
+    if (values.ended) {
+      stream.close();
+      location.reload();
     }
   });
 }

@@ -20,9 +20,16 @@ PAGES = (
     "/admin/live",
     "/admin/users",
     "/admin/organizations",
-    "/admin/mirror",
-    "/admin/rules",
+    "/admin/keys",
+    "/admin/repositories",
+    "/admin/packages",
     "/admin/names",
+    "/admin/upstream",
+    "/admin/kept",
+    "/admin/rules",
+    "/admin/storage",
+    "/admin/backups",
+    "/admin/jobs",
     "/admin/notice",
     "/admin/mails",
     "/admin/audit",
@@ -32,13 +39,26 @@ CHANGES = (
     "/admin/users/mara/promote",
     "/admin/users/mara/link",
     "/admin/organizations",
+    "/admin/organizations/acme/members",
+    "/admin/keys/revoke",
+    "/admin/packages/hexpm/x/remove",
     "/admin/rules/new",
     "/admin/rules/remove",
     "/admin/names/allow",
     "/admin/names/reserve",
     "/admin/notice",
-    "/admin/mirror/evict",
-    "/admin/mirror/test",
+    "/admin/upstream",
+    "/admin/upstream/test",
+    "/admin/kept/refresh",
+    "/admin/kept/evict",
+    "/admin/kept/x/forget",
+    "/admin/storage/test",
+    "/admin/storage/count",
+    "/admin/backups/new",
+    "/admin/backups/verify",
+    "/admin/backups/download",
+    "/admin/jobs/x/stop",
+    "/admin/mails/again",
 )
 
 
@@ -158,15 +178,15 @@ async def test_organizations_rules_and_names_are_made(hub: TestHub, root: Browse
         assert not list(view.scan(ReservedName))
 
 
-async def test_what_is_kept_is_shown_and_evicted(tmp_path: Path) -> None:
+async def test_every_page_is_there_with_an_upstream_too(tmp_path: Path) -> None:
     async with hubs.running(tmp_path, upstream_enabled="true", offline="true") as hub:
         await hub.user("root", password=PASSWORD, admin=True)
         browser = Browser(hub)
         await browser.sign_in("root", PASSWORD)
         for path in PAGES:
             assert (await browser.get(path)).status == 200, path
-        tested = await browser.send("/admin/mirror", "/admin/mirror/test")
-        assert "did not answer" in tested.text
+        tested = await browser.send("/admin/upstream", "/admin/upstream/test")
+        assert "offline by intention" in tested.text
 
 
 @pytest.fixture
