@@ -54,6 +54,7 @@ from hexhub.repositories.first_of import Shelf
 from hexhub.repositories.held_back import HeldBack
 from hexhub.repositories.mirror import Mirror
 from hexhub.repositories.own import Own
+from hexhub.repositories.pictures import Pictures
 from hexhub.repositories.rule_book import RuleBook
 from hexhub.repositories.together import Together
 from hexhub.repositories.topics import Memo, Topics
@@ -146,6 +147,8 @@ async def open_hub(
         stack.push_async_callback(_end, indexing)
         rendering = Rendering()
         stack.push_async_callback(rendering.close)
+        pictures = _pictures(config, now)
+        stack.push_async_callback(pictures.close)
         rule_book = RuleBook(store, now)
         mirror = open_mirror(config, store, storage, small_blobs, spool, rule_book)
         if mirror is not None:
@@ -176,6 +179,7 @@ async def open_hub(
             ),
             unpacked=unpacked,
             rendering=rendering,
+            pictures=pictures,
             catalogue=Catalogue(store),
             docs_search=docs_search,
             unpacking=unpacking,
@@ -350,6 +354,15 @@ def open_mirror(
         rule_book.now,
         rule_book=rule_book,
         quota=config.mirror_quota,
+    )
+
+
+def _pictures(config: Config, now: Callable[[], datetime]) -> Pictures:
+    return Pictures(
+        now,
+        enabled=config.readme_pictures and not config.offline,
+        user_agent=f"HexHub/{__version__} (pictures of READMEs)",
+        ca_file=config.upstream_ca_file,
     )
 
 

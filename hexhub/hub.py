@@ -27,6 +27,7 @@ from hexhub.repositories.first_of import Shelf
 from hexhub.repositories.held_back import HeldBack
 from hexhub.repositories.mirror import Mirror
 from hexhub.repositories.own import Own
+from hexhub.repositories.pictures import Pictures
 from hexhub.repositories.topics import Memo, Topics
 from hexhub.search import Catalogue, DocsSearch
 from hexhub.storage import Storage
@@ -74,6 +75,8 @@ class Hub:
     small_blobs: SmallBlobs
     unpacked: Unpacked
     rendering: Rendering
+    pictures: Pictures
+    """Of other hosts, in READMEs."""
     catalogue: Catalogue
     docs_search: DocsSearch
     unpacking: ThreadPoolExecutor

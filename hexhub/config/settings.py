@@ -343,6 +343,13 @@ class Config:
         shown="true (false in test mode)",
     )
     offline: bool = _setting(v.boolean, False, "Never dial out")
+    readme_pictures: bool = _setting(
+        v.boolean,
+        lambda known: known["upstream_enabled"],
+        "Fetch the pictures in READMEs that are on other public hosts; else they are links",
+        shown="UPSTREAM_ENABLED",
+        bare=False,
+    )
     upstream_url: str = _setting(v.http_url, "https://hex.pm", "The upstream's site")
     upstream_api_url: str = _setting(v.http_url, "https://hex.pm/api", "The upstream's API")
     upstream_repo_url: str = _setting(

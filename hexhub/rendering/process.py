@@ -14,7 +14,7 @@ from hexhub.rendering import changes, highlight, readme
 ADDRESS_SPACE_MAX = 2 * 1024**3
 
 WORK: dict[str, Callable[..., Any]] = {
-    "readme": readme.render,
+    "readme": readme.draw,
     "code": highlight.lines,
     "changes": changes.hunks,
 }

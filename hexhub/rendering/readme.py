@@ -1,8 +1,8 @@
 """A README as HTML that may stand on a page of the hub, whatever its author had in mind.
 
 Markdown becomes HTML, addresses in it are brought home, and the last step is a sanitizer with a
-short list of what may stay. Pictures come from the package itself; one on another host becomes a
-link, so that reading a page tells nobody.
+short list of what may stay. Pictures come from the package itself; one on another host is fetched
+by the hub or becomes a link, so that reading a page tells nobody.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from html import escape
 from html.parser import HTMLParser
 from pathlib import PurePosixPath
 from posixpath import normpath
+from typing import NamedTuple
 from urllib.parse import quote, unquote, urlsplit
 
 import nh3
@@ -34,7 +35,7 @@ _TAGS = (
 TAGS = set(_TAGS.split())
 ATTRIBUTES = {
     "a": {"href", "title", "id"},
-    "img": {"src", "alt", "title", "width", "height"},
+    "img": {"src", "alt", "title", "width", "height", "loading"},
     "input": {"type", "checked", "disabled"},
     "td": {"align", "colspan", "rowspan"},
     "th": {"align", "colspan", "rowspan"},
@@ -44,7 +45,16 @@ ATTRIBUTES = {
 CLASSES = {"span": {name for name in STANDARD_TYPES.values() if name}}
 SCHEMES = {"http", "https", "mailto"}
 VOID = {"br", "hr", "img", "input"}
+PICTURES_MAX = 100
+"""Pictures of other hosts on one page; further ones become links."""
 MARKDOWN = {".md", ".markdown", ".livemd", ""}
+
+
+class Drawn(NamedTuple):
+    """A README as HTML, and the addresses of its pictures on other hosts, by their number in it."""
+
+    html: str
+    pictures: list[str]
 
 
 def _markdown() -> MarkdownIt:
@@ -65,9 +75,10 @@ def _markdown() -> MarkdownIt:
 class _Home(HTMLParser):
     """Writes HTML again with its addresses made absolute paths of this package."""
 
-    def __init__(self, folder: str, files: str, raw: str) -> None:
+    def __init__(self, folder: str, files: str, raw: str, pictures: str | None) -> None:
         super().__init__(convert_charrefs=False)
-        self._folder, self._files, self._raw = folder, files, raw
+        self._folder, self._files, self._raw, self._pictures = folder, files, raw, pictures
+        self.outside: list[str] = []
         self._links = 0
         self.parts: list[str] = []
 
@@ -108,18 +119,28 @@ class _Home(HTMLParser):
         self.parts.append(f"&#{name};")
 
     def _picture(self, values: dict[str, str]) -> None:
-        source, words = values.get("src", ""), values.get("alt", "")
+        source, words = values.get("src", "").strip(), values.get("alt", "")
         if not _is_elsewhere(source):
-            values = {name: values[name] for name in ("title", "width", "height") if name in values}
-            values |= {"src": self._address(source, self._raw), "alt": words}
-            written = "".join(f' {name}="{escape(value)}"' for name, value in values.items())
-            self.parts.append(f"<img{written}>")
+            self._draw(values, self._address(source, self._raw))
             return
+        if source.startswith("//"):
+            source = f"https:{source}"
         shown = escape(words or "picture")
-        if self._links or urlsplit(source).scheme not in ("http", "https"):
+        if not _is_web(source):
+            self.parts.append(shown)
+        elif self._pictures is not None and len(self.outside) < PICTURES_MAX:
+            self._draw(values, f"{self._pictures}/{len(self.outside)}")
+            self.outside.append(source)
+        elif self._links:
             self.parts.append(shown)
         else:
             self.parts.append(f'<a href="{escape(source)}">{shown}</a>')
+
+    def _draw(self, values: dict[str, str], address: str) -> None:
+        kept = {"src": address, "alt": values.get("alt", ""), "loading": "lazy"}
+        kept |= {name: values[name] for name in ("title", "width", "height") if name in values}
+        written = "".join(f' {name}="{escape(value)}"' for name, value in kept.items())
+        self.parts.append(f"<img{written}>")
 
     def _address(self, address: str, base: str) -> str:
         if address.startswith("#"):
@@ -139,13 +160,24 @@ def _is_elsewhere(address: str) -> bool:
     return bool(parts.scheme or parts.netloc) or address.lstrip().startswith(("//", "\\"))
 
 
-def render(text: str, path: str, files: str, raw: str) -> str:
-    """HTML of a README at `path`; `files` and `raw` are where its package's files are shown."""
+def _is_web(address: str) -> bool:
+    try:
+        parts = urlsplit(address)
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.hostname)
+
+
+def draw(text: str, path: str, files: str, raw: str, pictures: str | None = None) -> Drawn:
+    """A README at `path`; `files` and `raw` are where its package's files are shown.
+
+    `pictures` is where those of other hosts are given, by number; without it they become links.
+    """
     if PurePosixPath(path).suffix.lower() in MARKDOWN:
         html = _markdown().render(text)
     else:
         html = f"<pre>{escape(text)}</pre>"
-    home = _Home(str(PurePosixPath(path).parent), files, raw)
+    home = _Home(str(PurePosixPath(path).parent), files, raw, pictures)
     home.feed(html)
     home.close()
     cleaned = nh3.clean(
@@ -158,7 +190,7 @@ def render(text: str, path: str, files: str, raw: str) -> str:
         link_rel="nofollow noopener noreferrer ugc",
         strip_comments=True,
     )
-    return _accessible(cleaned)
+    return Drawn(_accessible(cleaned), home.outside)
 
 
 def _accessible(html: str) -> str:

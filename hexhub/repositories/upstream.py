@@ -115,7 +115,7 @@ class Upstream:
         self.spool = spool
         self._now = now
         self._slots = asyncio.Semaphore(settings.connections)
-        self._proxies = {site: _proxy_for(url) for site, url in settings.urls.items()}
+        self._proxies = {site: proxy_for(url) for site, url in settings.urls.items()}
         self._session: ClientSession | None = None
 
     def adjust(self, settings: UpstreamSettings) -> None:
@@ -331,7 +331,7 @@ async def _pieces(response: ClientResponse, first: bytes) -> AsyncIterator[bytes
         yield piece
 
 
-def _proxy_for(url: str) -> str | None:
+def proxy_for(url: str) -> str | None:
     """The proxy that the environment names for an address (HTTPS_PROXY, HTTP_PROXY, NO_PROXY)."""
     parts = urlsplit(url)
     proxies = urllib.request.getproxies_environment()

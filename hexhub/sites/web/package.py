@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from aiohttp.web import StreamResponse
-from markupsafe import Markup
 
 from hexhub.domain import (
     advisories,
@@ -21,12 +20,11 @@ from hexhub.domain import (
     snippets,
 )
 from hexhub.domain.releases import REASONS
-from hexhub.errors import HubError, NotFound
+from hexhub.errors import NotFound
 from hexhub.http.call import Call
 from hexhub.http.routes import Routes
-from hexhub.rendering import TooMuch
 from hexhub.schema import PUBLIC, Downloads, Package, Release, Requirement, User
-from hexhub.sites.web import chart, files, pages, reading
+from hexhub.sites.web import chart, files, pages, reading, readmes
 
 if TYPE_CHECKING:
     from cluster import View
@@ -36,7 +34,6 @@ routes = Routes(pages.web)
 
 DEPENDANTS_MAX = 100
 DEPENDANTS_SCANNED_MAX = 20_000
-README_MAX = 500_000
 TABS = ("readme", "versions", "dependencies", "dependants", "audit", "manage")
 FOR_OWNERS = ("audit", "manage")
 
@@ -68,6 +65,8 @@ async def _release(call: Call, repository: str, name: str, rest: list[str]) -> S
             return await files.browse(call, repository, name, version, "/".join(path))
         case [version, "raw", *path] if path:
             return await files.raw(call, repository, name, version, "/".join(path))
+        case [version, "picture", number]:
+            return await readmes.picture(call, repository, name, version, number)
     raise NotFound
 
 
@@ -93,12 +92,12 @@ async def shown(
         if tab in FOR_OWNERS and not (found.ours and values["may_manage"]):
             raise NotFound
         values["records"] = audit.of_package(view, found.package, 1) if tab == "audit" else []
-    readme = await _readme(call, found, release) if tab not in TABS[1:] else None
+    readme = await readmes.drawn(call, found, release) if tab not in TABS[1:] else None
     return pages.page(
         "package.html",
         tab=tab if tab in TABS else "readme",
         by_version=version is not None,
-        readme=readme,
+        readme=readme[0] if readme else None,
         ours=found.ours,
         wrong=wrong,
         reasons=REASONS,
@@ -210,26 +209,3 @@ def _links(package: Package) -> Iterator[tuple[str, str | None]]:
         except ValueError:
             safe = False
         yield label, address if safe else None
-
-
-async def _readme(call: Call, found: reading.Shown, release: Release) -> Markup | None:
-    """The README of a release as HTML; None when it has none."""
-    try:
-        pack = await reading.contents(call, found, release)
-    except (HubError, TimeoutError):
-        return None
-    path = files.readme(pack)
-    if path is None or pack.entries[path].size > README_MAX:
-        return None
-    text = pack.read(pack.entries[path]).decode("utf-8", "replace")
-    base = reading.release_path(release.repository, release.package, release.version)
-    key = ("readme", release.outer_checksum.hex(), base)
-    try:
-        html = await call.hub.rendering.work(
-            key, "readme", text=text, path=path, files=f"{base}/files", raw=f"{base}/raw"
-        )
-    except TooMuch:
-        return Markup(
-            "<p class='soft'>This README is too complex to draw.</p><pre tabindex='0'>{}</pre>"
-        ).format(text[:20_000])
-    return Markup(html)

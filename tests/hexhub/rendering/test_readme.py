@@ -10,7 +10,7 @@ from hexhub.rendering import Rendering, TooMuch, readme
 
 
 def html(text: str, path: str = "README.md") -> str:
-    return readme.render(text, path, "/packages/a/1.0.0/files", "/packages/a/1.0.0/raw")
+    return readme.draw(text, path, "/packages/a/1.0.0/files", "/packages/a/1.0.0/raw").html
 
 
 @pytest.mark.parametrize(
@@ -51,6 +51,26 @@ def test_pictures_come_from_the_package_and_others_become_links() -> None:
     assert 'src="/packages/a/1.0.0/raw/assets/logo.png"' in made
     assert made.count("<img") == 1
     assert 'href="https://img.example.org/b.svg"' in made
+
+
+def test_pictures_of_other_hosts_are_numbered_where_the_hub_fetches_them() -> None:
+    text = (
+        "![a](https://one.example.org/a.svg) ![b](logo.png) [![c](//two.example.org/c.png)](x)\n\n"
+        '<img src="HTTP://three.example.org/d.png" width=40 onerror=1> <img src="data:image/png,x">'
+    )
+    made = readme.draw(text, "README.md", "/files", "/raw", "/picture")
+    assert made.pictures == [
+        "https://one.example.org/a.svg",
+        "https://two.example.org/c.png",
+        "HTTP://three.example.org/d.png",
+    ]
+    for number in range(3):
+        assert f'src="/picture/{number}"' in made.html
+    assert "example.org" not in made.html
+    assert made.html.count("<img") == 4
+    many = readme.draw("![x](https://example.org/x.png)\n" * 150, "README.md", "/f", "/r", "/p")
+    assert len(many.pictures) == readme.PICTURES_MAX
+    assert many.html.count('<a href="https://example.org/x.png"') == 50
 
 
 @pytest.mark.parametrize(
@@ -99,7 +119,8 @@ async def test_work_that_takes_too_long_is_given_up_and_the_next_is_done(
         await rendering.work(("evil",), "readme", text="<div>" * 80_000, **values)
     with pytest.raises(TooMuch):
         await rendering.work(("evil",), "readme", text="<div>" * 80_000, **values)
-    assert "<em>" in await rendering.work(("good",), "readme", text="*a*", **values)
+    drawn, _ = await rendering.work(("good",), "readme", text="*a*", **values)
+    assert "<em>" in drawn
 
 
 async def test_differences_come_as_numbered_lines(rendering: Rendering) -> None:
