@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from cluster import machine
+from cluster.disk import Patience
 from cluster.machine import Applied, Space
 
 Tables = dict[int, dict[bytes, bytes]]
@@ -27,6 +28,9 @@ class MemoryLog:
         first = bisect.bisect_left(self.order, start)
         for index in self.order[first : bisect.bisect_left(self.order, stop)]:
             yield index, self.stored[index]
+
+    def be_patient(self, patience: Patience) -> None:
+        """No disk of the simulator becomes read-only."""
 
     def values(self) -> dict[bytes, bytes]:
         return dict(self.named)
@@ -99,6 +103,9 @@ class MemoryState:
     def mark(self, index: int, term: int) -> None:
         machine.mark(index, term, _Rows(self.tables))
         self.applied = (index, term)
+
+    def be_patient(self, patience: Patience) -> None:
+        """No disk of the simulator becomes read-only."""
 
     def rows(self) -> dict[bytes, bytes]:
         return self.tables[Space.ROWS]
