@@ -166,9 +166,13 @@ class Store:
         """The tables as this node knows them now, for a `with` block without an await."""
         return View(self._state.read, self.schema)
 
-    def subscribe(self, callback: Callable[[Change], None]) -> None:
-        """Call `callback` after each entry that changed rows, before its transact returns."""
+    def subscribe(self, callback: Callable[[Change], None]) -> Callable[[], None]:
+        """Call `callback` after each entry that changed rows, before its transact returns.
+
+        What is returned ends it.
+        """
         self._subscribers.append(callback)
+        return lambda: self._subscribers.remove(callback)
 
     async def transact(
         self, work: Callable[Concatenate[Transaction, P], T], /, *args: P.args, **kwargs: P.kwargs

@@ -20,7 +20,7 @@ from aiohttp.web import Server, ServerRunner, SockSite, UnixSite
 
 from cluster import ClusterError, Node, NodeSettings, Store
 from cluster.discovery import Discovery
-from hexhub import __version__, control_socket, expiry, keyring, running, sealer, tracing
+from hexhub import __version__, control_socket, expiry, keyring, running, sealer, tracing, turns
 from hexhub.advisory_feed import AdvisoryFeed
 from hexhub.attempts import Attempts
 from hexhub.backup.restore import unfinished
@@ -259,7 +259,8 @@ def _may_sweep_bucket(node: Node, applied: int) -> bool:
 
 
 def _catch_up(storage: PeerStorage, store: Store) -> CatchUp:
-    return CatchUp(storage, store, objects.CARRIERS, objects.of, objects.pointed_to)
+    everything = partial(turns.pointed_to, settle_s=0)
+    return CatchUp(storage, store, objects.CARRIERS, objects.of, everything)
 
 
 def _has_tables(store: Store) -> bool:
@@ -649,8 +650,8 @@ async def _sweep(hub: Hub, log: structlog.typing.FilteringBoundLogger) -> None:
             await hub.store.barrier()  # a node that is cut off does not know what is pointed to
         except ClusterError:
             continue
-        with hub.store.view() as view:
-            keep, applied = set(objects.pointed_to(view)), view.applied
+        keep = await turns.pointed_to(hub.store)
+        applied = hub.store.applied
         deleted = await hub.storage.sweep(keep, older_than_s=SWEEP_GRACE_S, applied=applied)
         if deleted:
             log.info("swept objects that nothing points to", deleted=deleted)

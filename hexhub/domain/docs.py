@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import datetime
 
 import msgspec
@@ -57,11 +56,6 @@ def _point(
         action = "docs.publish" if checksum else "docs.revert"
         audit.record(tx, origin, action, audited.release(package, changed), now, package=package)
     return changed
-
-
-def with_docs(view: View) -> Iterator[Release]:
-    """Every release that has documentation."""
-    return (release for release in view.scan(Release) if release.has_docs)
 
 
 def versions_with_docs(view: View, repository: str, name: str) -> list[Release]:

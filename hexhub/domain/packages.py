@@ -8,7 +8,7 @@ from cluster import View
 from hexhub.domain import permissions
 from hexhub.domain.actors import Actor
 from hexhub.errors import NotFound
-from hexhub.formats.version import Version
+from hexhub.formats import version
 from hexhub.schema import PUBLIC, Member, Organization, Package, Release
 
 
@@ -25,7 +25,7 @@ def find(view: View, actor: Actor, repository: str, name: str) -> Package:
 def releases(view: View, package: Package) -> list[Release]:
     """Every release of a package, newest first by SemVer."""
     found = view.scan(Release, package.repository, package.name)
-    return sorted(found, key=lambda release: Version.parse(release.version), reverse=True)
+    return sorted(found, key=lambda release: version.sort_key(release.version), reverse=True)
 
 
 def latest(releases_: Iterable[Release]) -> Release | None:
@@ -36,7 +36,7 @@ def latest(releases_: Iterable[Release]) -> Release | None:
 
 def latest_stable(releases_: Iterable[Release]) -> Release | None:
     """Of releases sorted newest first: the newest that is no pre-release."""
-    return next((r for r in releases_ if not Version.parse(r.version).pre), None)
+    return next((r for r in releases_ if version.is_stable(r.version)), None)
 
 
 def repositories(view: View, actor: Actor) -> list[str]:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from cluster import View
 from hexhub.domain import advisories
-from hexhub.formats import registry as wire
-from hexhub.formats.version import Version
+from hexhub.formats import registry as wire, version
 from hexhub.schema import Advisory, Package, Release, Requirement
 
 
@@ -37,7 +36,7 @@ def relevant_advisories(
 def ascending(view: View, repository: str, name: str) -> list[Release]:
     """Releases by SemVer, oldest first: the order that indexes in resources refer to."""
     found = view.scan(Release, repository, name)
-    return sorted(found, key=lambda release: Version.parse(release.version))
+    return sorted(found, key=lambda release: version.sort_key(release.version))
 
 
 def names_entry(row: Package) -> wire.NamesEntry:

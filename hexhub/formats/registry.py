@@ -14,7 +14,7 @@ from google.protobuf.message import DecodeError, Message
 
 from hexhub.errors import Malformed
 from hexhub.formats import registry_pb2 as pb
-from hexhub.formats.envelope import seal, sign, unseal
+from hexhub.formats.envelope import deflated, seal, seal_parts, sign, unseal
 from hexhub.formats.registry_values import (
     Advisory,
     Dependency,
@@ -57,13 +57,16 @@ __all__ = [
     "decode_package",
     "decode_policy",
     "decode_versions",
+    "deflated",
     "encode_names",
     "encode_package",
     "encode_policy",
     "encode_versions",
     "join",
     "names_chunk",
+    "repository_part",
     "seal",
+    "seal_parts",
     "sign",
     "unseal",
     "versions_chunk",
@@ -105,8 +108,12 @@ def versions_chunk(entry: VersionsEntry) -> bytes:
 
 def join(chunks: Iterable[bytes], repository: str) -> bytes:
     """The payload of `names` or `versions` made of chunks: a repeated field is its parts in a row."""
-    # `repository` is field 2 in both messages, behind the packages.
-    return b"".join(chunks) + pb.Names(repository=repository).SerializeToString()
+    return b"".join(chunks) + repository_part(repository)
+
+
+def repository_part(repository: str) -> bytes:
+    """The end of the payload of `names` or `versions`: field 2 in both, behind the packages."""
+    return pb.Names(repository=repository).SerializeToString()
 
 
 def encode_package(package: RegistryPackage) -> bytes:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import total_ordering
+from functools import lru_cache, total_ordering
 from typing import Literal, TypeAlias
 
 from hexhub.errors import Malformed
 from hexhub.formats.quoted import quoted
 
 TEXT_MAX = 1024  # characters; also keeps int() of a hostile number cheap
+KEYS_MAX = 8192  # versions whose order is remembered: packages share most of theirs
 
 Operator: TypeAlias = Literal["==", "!=", ">", ">=", "<", "<=", "~>"]
 SortKey: TypeAlias = tuple[int, int, int, int, tuple[tuple[int, int, str], ...]]
@@ -138,6 +139,17 @@ class Requirement:
 
     def __str__(self) -> str:
         return self.text
+
+
+@lru_cache(KEYS_MAX)
+def sort_key(text: str) -> SortKey:
+    """`Version.parse(text).sort_key`, for sorting many. Raises Malformed."""
+    return Version.parse(text).sort_key
+
+
+def is_stable(text: str) -> bool:
+    """Whether this version, which parses, is no pre-release."""
+    return not sort_key(text)[4]
 
 
 def latest(versions: Iterable[Version]) -> Version | None:

@@ -106,7 +106,7 @@ class Shelf:
         return self._keep(path, _Made(source, None, await asyncio.shield(task)))
 
     async def _merge(self, path: str, entries: dict[str, bytes]) -> SignedResource:
-        ours = self._own.entries(PUBLIC, path)
+        ours = await self._own.entries(PUBLIC, path)
         with self._store.view() as view:
             hidden = upstream_names.withheld_among(view, entries, self._mirror.own_names)
         yields = self._mirror.preferred

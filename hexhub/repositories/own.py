@@ -2,15 +2,13 @@
 
 Every node makes the same bytes from the same rows (sorted input, deterministic signature, gzip
 without a time). A resource is forgotten when a row that it came from changes, which happens before
-the transaction that changed it returns. `names` and `versions` are joined from a chunk for each
-package, so a publish encodes one package anew and not the registry.
+the transaction that changed it returns. `names` and `versions` are joined from `chunks.py`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -19,12 +17,13 @@ from hexhub.domain import policies, registry
 from hexhub.errors import NotFound
 from hexhub.formats import registry as wire
 from hexhub.repositories import SignedResource
-from hexhub.schema import Package, Policy, Release
+from hexhub.repositories.chunks import Chunks
+from hexhub.schema import PUBLIC, Package, Policy, Release
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
-    from cluster import Store, View
+    from cluster import Store
 
 OFF_LOOP_SIZE = 32_768
 """Payloads above this many bytes are signed and compressed on a thread."""
@@ -39,8 +38,7 @@ class Own:
         self._key = key
         self._executor = ThreadPoolExecutor(1, "registry")
         self._memo: dict[tuple[str, str], SignedResource] = {}
-        self._names: dict[str, _Chunks] = {}
-        self._versions: dict[str, _Chunks] = {}
+        self._chunks: dict[str, Chunks] = {}
         self._changes: dict[str, int] = {}
         self._restores = 0
         self._building: dict[tuple[str, str], asyncio.Task[SignedResource]] = {}
@@ -61,9 +59,16 @@ class Own:
             return self._policy(repository, name)
         return await self._whole(repository, path)
 
-    def entries(self, repository: str, path: str) -> Mapping[str, bytes]:
-        """The encoded part of each package in `names` or `versions`; not to be kept or changed."""
-        return self._chunks(repository, path).by_name
+    async def entries(self, repository: str, path: str) -> dict[str, bytes]:
+        """The encoded part of each package in `names` or `versions`, as of when this returns."""
+        chunks = self._chunks_of(repository)
+        await chunks.fresh()
+        return chunks.entries(path)
+
+    async def warm(self) -> None:
+        """Make the public lists before somebody asks for them."""
+        for path in ("names", "versions"):
+            await self._whole(PUBLIC, path)
 
     def state(self, repository: str) -> tuple[int, int]:
         """What differs after any change that concerns a repository."""
@@ -96,42 +101,37 @@ class Own:
         return await asyncio.shield(task)
 
     async def _build(self, repository: str, path: str) -> SignedResource:
+        chunks = self._chunks_of(repository)
+        await chunks.fresh()
         seen = self.state(repository)
-        chunks = self._chunks(repository, path)
-        payload = wire.join(chunks.sorted(), repository)
-        if len(payload) <= OFF_LOOP_SIZE:
-            signed = self._sign(payload)
+        runs = chunks.runs(path)
+
+        def build() -> SignedResource:
+            return _tagged(chunks.seal(path, runs, self._key))
+
+        if sum(len(joined) for _, joined in runs) <= OFF_LOOP_SIZE:
+            signed = build()
         else:
             loop = asyncio.get_running_loop()
-            signed = await loop.run_in_executor(self._executor, self._sign, payload)
+            signed = await loop.run_in_executor(self._executor, build)
         # A change that came while the thread worked may concern this very resource.
         if self.state(repository) == seen:
             self._memo[repository, path] = signed
         return signed
 
-    def _chunks(self, repository: str, path: str) -> _Chunks:
-        of = self._names if path == "names" else self._versions
-        chunks = of.get(repository)
-        if chunks is not None and not chunks.stale:
-            return chunks
-        with self._store.view() as view:
-            if chunks is None:
-                chunks = of[repository] = _Chunks()
-                chunks.stale = {package.name for package in view.scan(Package, repository)}
-            for name in chunks.stale:
-                chunks.put(name, _chunk(view, repository, name, path))
-        chunks.stale = set()
-        return chunks
+    def _chunks_of(self, repository: str) -> Chunks:
+        if repository not in self._chunks:
+            self._chunks[repository] = Chunks(self._store, repository)
+        return self._chunks[repository]
 
     def _sign(self, payload: bytes) -> SignedResource:
-        body = wire.seal(payload, self._key)
-        return SignedResource(body, f'"{hashlib.sha256(body).hexdigest()[:32]}"')
+        return _tagged(wire.seal(payload, self._key))
 
     def _changed(self, change: Change) -> None:
         if change.keys is None:
             self._memo.clear()
-            self._names.clear()
-            self._versions.clear()
+            for chunks in self._chunks.values():
+                chunks.packages.forget()
             self._building.clear()
             self._restores += 1
             return
@@ -146,41 +146,12 @@ class Own:
         for path in (f"packages/{name}", "names", "versions"):
             self._memo.pop((repository, path), None)
             self._building.pop((repository, path), None)
-        for of in (self._names, self._versions):
-            if repository in of:
-                of[repository].stale.add(name)
+        if repository in self._chunks:
+            self._chunks[repository].packages.stale((repository, name))
 
     def close(self) -> None:
         self._executor.shutdown(wait=True)
 
 
-class _Chunks:
-    """The encoded part of each package in one resource, in order of name."""
-
-    def __init__(self) -> None:
-        self.stale: set[str] = set()
-        self.by_name: dict[str, bytes] = {}
-        self._in_order: list[bytes] | None = None
-
-    def put(self, name: str, chunk: bytes | None) -> None:
-        self._in_order = None
-        if chunk is None:
-            self.by_name.pop(name, None)
-        else:
-            self.by_name[name] = chunk
-
-    def sorted(self) -> list[bytes]:
-        if self._in_order is None:
-            self._in_order = [self.by_name[name] for name in sorted(self.by_name)]
-        return self._in_order
-
-
-def _chunk(view: View, repository: str, name: str, path: str) -> bytes | None:
-    package = view.get(Package, repository, name)
-    if package is None:
-        return None
-    if path == "names":
-        return wire.names_chunk(registry.names_entry(package))
-    releases = registry.ascending(view, repository, name)
-    about = registry.relevant_advisories(view, repository, name, releases)
-    return wire.versions_chunk(registry.versions_entry(name, releases, about))
+def _tagged(body: bytes) -> SignedResource:
+    return SignedResource(body, f'"{hashlib.sha256(body).hexdigest()[:32]}"')

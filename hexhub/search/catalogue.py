@@ -1,36 +1,37 @@
-"""Every package of the hub as lists show it, in memory: found, sorted and counted in one pass.
+"""Every package of the hub as lists show it, in memory: found, sorted and counted.
 
-Derived from the tables and kept true by their changes: a changed package is read anew before the
-next question is answered.
+Derived from the tables and kept true by their changes: a changed package is read anew, and moved in
+the orders that were asked for, before the next question is answered.
 """
 
 from __future__ import annotations
 
-import asyncio
 import heapq
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
 from cluster import Change
 from hexhub.domain import downloads, packages
+from hexhub.per_package import Name, PerPackage
 from hexhub.schema import PUBLIC, Downloads, Package, Release
 from hexhub.search import query as language
+from hexhub.search.orders import Order, Recent, sort_key
 from hexhub.search.query import Query
 
 if TYPE_CHECKING:
     from cluster import Store, View
 
-SLICE = 100
-"""Packages read before others get their turn on the loop."""
-RECENT_MAX = 200
 SORTS = ("name", "recent_downloads", "total_downloads", "inserted_at", "updated_at")
+PUBLISHED_MAX = 5
+
+EVERYTHING = Query()
 
 REMEMBERED_MAX = 64
 """Answers kept until a package changes."""
 
-Name = tuple[str, str]
 Asked = tuple[frozenset[str], Query, str]
 
 
@@ -77,86 +78,109 @@ class Catalogue:
     """The packages, those that changed since they were read, and publishes by time."""
 
     def __init__(self, store: Store) -> None:
-        self._store = store
-        self._listed: dict[Name, Listed] = {}
-        self._stale: set[Name] = set()
-        self._whole = False
+        self._packages: PerPackage[Listed] = PerPackage(store, self._make, changed=self._moved)
         self._day: date | None = None
-        self._turn = asyncio.Lock()
-        self._recent: list[Published] | None = None
+        self._counted: set[Name] = set()
+        """Packages that were downloaded today, which counts from tomorrow on."""
+        self._orders: dict[str, Order[Listed]] = {}
+        self._recent: Recent[Published] | None = None
         self._found: dict[Asked, list[Listed]] = {}
-        self._totals: dict[frozenset[str], tuple[int, int, int]] = {}
+        self._totals: dict[str, tuple[int, int, int]] = {}
         store.subscribe(self._changed)
 
     def _changed(self, change: Change) -> None:
         if change.keys is None:
-            self._whole = False
+            self._packages.forget()
             return
+        today = self._day.isoformat() if self._day else ""
         for record, key in change.keys:
-            if record in (Package, Release, Downloads):
-                self._stale.add((key[0], key[1]))
+            if record is Downloads and key[3] >= today:
+                self._counted.add((key[0], key[1]))
+            elif record in (Package, Release, Downloads):
+                self._packages.stale((key[0], key[1]))
 
     async def ready(self, today: date) -> None:
-        """Read what changed; the first time and once a day everything, in slices."""
-        async with self._turn:
-            if not self._whole or self._day != today:
-                with self._store.view() as view:
-                    self._stale = {(each.repository, each.name) for each in view.scan(Package)}
-                self._listed = {
-                    key: listed for key, listed in self._listed.items() if key in self._stale
-                }
-                self._whole, self._day = True, today
-            while self._stale:
-                batch = [self._stale.pop() for _ in range(min(SLICE, len(self._stale)))]
-                self._recent = None
-                self._found.clear()
-                self._totals.clear()
-                with self._store.view() as view:
-                    for key in batch:
-                        self._read(view, key, today)
-                if self._stale:
-                    await asyncio.sleep(0)
+        """Read what changed; the first time everything, and once a day what has downloads."""
+        if self._day != today:
+            self._day = today
+            counted = {key for key, each in self.listed.items() if each.total_downloads}
+            for key in counted | self._counted:
+                self._packages.stale(key)
+            self._counted.clear()
+        await self._packages.fresh()
 
-    def _read(self, view: View, key: Name, today: date) -> None:
-        package = view.get(Package, *key)
-        if package is None:
-            self._listed.pop(key, None)
-        else:
-            self._listed[key] = _listed(view, package, today)
+    @property
+    def listed(self) -> dict[Name, Listed]:
+        return self._packages.values
+
+    def _make(self, view: View, package: Package) -> Listed:
+        assert self._day is not None
+        return _listed(view, package, self._day)
+
+    def _moved(self, key: Name, before: Listed | None, after: Listed | None) -> None:
+        self._found.clear()
+        for order in self._orders.values():
+            order.move(before, after)
+        if self._recent is not None:
+            self._recent.move(before.published if before else (), after.published if after else ())
+        counts = self._totals.get(key[0], (0, 0, 0))
+        for each, sign in ((before, -1), (after, 1)):
+            if each is not None:
+                packages_, releases, all_ = counts
+                counts = (
+                    packages_ + sign,
+                    releases + sign * each.releases,
+                    all_ + sign * each.total_downloads,
+                )
+        self._totals[key[0]] = counts
 
     async def find(
         self, repositories: Iterable[str], query: Query, sort: str, today: date
-    ) -> list[Listed]:
+    ) -> Sequence[Listed]:
         """Packages of these repositories that match, best or first by `sort` first."""
         await self.ready(today)
         wanted = frozenset(repositories)
         asked = (wanted, query, sort)
-        if asked in self._found:
-            return self._found[asked].copy()
+        found = self._found.get(asked)
+        if found is None:
+            found = self._find(wanted, query, sort)
+            while len(self._found) >= REMEMBERED_MAX:
+                del self._found[next(iter(self._found))]
+            self._found[asked] = found
+        return found
+
+    def _find(self, wanted: frozenset[str], query: Query, sort: str) -> list[Listed]:
+        if query == EVERYTHING:
+            return [each for each in self._in_order(sort) if each.repository in wanted]
+        order = "updated_after" if query.updated_after is not None else sort
         words = language.stems(query.description or "")
         text_words = language.stems(query.text)
         found = [
             each
-            for each in self._listed.values()
+            for each in self._in_order("name" if order == "relevance" else order)
             if each.repository in wanted and _matches(each, query, words, text_words)
         ]
-        while len(self._found) >= REMEMBERED_MAX:
-            del self._found[next(iter(self._found))]
-        self._found[asked] = _sorted(found, query, sort)
-        return self._found[asked].copy()
+        if order == "relevance":
+            found.sort(key=lambda each: _rank(each, query.text))
+        return found
+
+    def _in_order(self, sort: str) -> list[Listed]:
+        if sort not in self._orders:
+            self._orders[sort] = Order(self.listed.values(), sort_key(sort))
+        return self._orders[sort].values
 
     async def recent(self, repositories: Iterable[str], count: int, today: date) -> list[Published]:
         """The newest publishes in these repositories."""
         await self.ready(today)
-        if self._recent is None:
-            all_of = (each for listed in self._listed.values() for each in listed.published)
-            self._recent = heapq.nlargest(RECENT_MAX, all_of, key=lambda each: each.at)
+        if self._recent is None or self._recent.exhausted:
+            all_of = (each for listed in self.listed.values() for each in listed.published)
+            self._recent = Recent(all_of, lambda each: each.at)
         wanted = frozenset(repositories)
-        shown = [each for each in self._recent if each.repository in wanted]
-        if len(shown) < count and len(self._recent) == RECENT_MAX:
+        shown = [each for each in self._recent.values if each.repository in wanted]
+        if len(shown) < count and not self._recent.complete:
             own = (
                 each
-                for listed in self._listed.values()
+                for listed in self.listed.values()
                 if listed.repository in wanted
                 for each in listed.published
             )
@@ -165,49 +189,54 @@ class Catalogue:
 
     def get(self, repository: str, name: str) -> Listed | None:
         """A package as it was last read; call after `ready`, `find` or `recent`."""
-        return self._listed.get((repository, name))
+        return self.listed.get((repository, name))
 
     def totals(self, repositories: Iterable[str]) -> tuple[int, int, int]:
         """How many packages, releases and downloads there are in these repositories."""
-        wanted = frozenset(repositories)
-        if wanted not in self._totals:
-            mine = [each for each in self._listed.values() if each.repository in wanted]
-            self._totals[wanted] = (
-                len(mine),
-                sum(each.releases for each in mine),
-                sum(each.total_downloads for each in mine),
-            )
-        return self._totals[wanted]
+        each = [self._totals.get(repository, (0, 0, 0)) for repository in set(repositories)]
+        return sum(one[0] for one in each), sum(one[1] for one in each), sum(one[2] for one in each)
 
 
 def _listed(view: View, package: Package, today: date) -> Listed:
     releases = packages.releases(view, package)
     latest, stable = packages.latest(releases), packages.latest_stable(releases)
     counted = downloads.of_package(view, package.repository, package.name, today)
-    newest = heapq.nlargest(5, releases, key=lambda release: release.created_at)
+    newest = heapq.nlargest(PUBLISHED_MAX, releases, key=lambda release: release.created_at)
+    # Texts that many packages have in common are kept once.
+    intern = sys.intern
     return Listed(
-        repository=package.repository,
-        name=package.name,
+        repository=intern(package.repository),
+        name=intern(package.name),
         description=package.meta.description or "",
-        words=language.stems(package.meta.description or ""),
-        licenses=package.meta.licenses,
+        words=frozenset(map(intern, language.stems(package.meta.description or ""))),
+        licenses=tuple(map(intern, package.meta.licenses)),
         extra=package.meta.extra,
         created_at=package.created_at,
         updated_at=package.updated_at,
-        latest=latest.version if latest else None,
-        stable=stable.version if stable else None,
+        latest=intern(latest.version) if latest else None,
+        stable=intern(stable.version) if stable else None,
         retired=latest is not None and latest.retirement is not None,
         releases=len(releases),
         docs=any(release.has_docs for release in releases),
-        build_tools=frozenset(tool for release in releases for tool in release.build_tools),
-        requires=frozenset(name for release in releases for name in release.required),
+        build_tools=_interned({tool for release in releases for tool in release.build_tools}),
+        requires=_interned({name for release in releases for name in release.required}),
         recent_downloads=counted.get("recent", 0),
         total_downloads=counted.get("all", 0),
         published=tuple(
-            Published(each.repository, each.package, each.version, each.publisher, each.created_at)
+            Published(
+                intern(each.repository),
+                intern(each.package),
+                intern(each.version),
+                intern(each.publisher) if each.publisher else None,
+                each.created_at,
+            )
             for each in newest
         ),
     )
+
+
+def _interned(texts: set[str]) -> frozenset[str]:
+    return frozenset(map(sys.intern, texts))
 
 
 def _matches(each: Listed, query: Query, words: frozenset[str], text_words: frozenset[str]) -> bool:
@@ -217,7 +246,7 @@ def _matches(each: Listed, query: Query, words: frozenset[str], text_words: froz
         each.repository, each.name, query.name
     ):
         return False
-    if query.description is not None and not words & each.words:
+    if query.description is not None and words.isdisjoint(each.words):
         return False
     if query.build_tool is not None and query.build_tool not in each.build_tools:
         return False
@@ -231,25 +260,14 @@ def _matches(each: Listed, query: Query, words: frozenset[str], text_words: froz
 
 
 def _text_matches(each: Listed, text: str, words: frozenset[str]) -> bool:
-    repository, slash, name = text.partition("/")
-    if slash and each.repository == repository and language.name_matches(each.name.lower(), name):
+    if language.name_matches(each.name.lower(), text) or not words.isdisjoint(each.words):
         return True
-    return language.name_matches(each.name.lower(), text) or bool(words & each.words)
-
-
-def _sorted(found: list[Listed], query: Query, sort: str) -> list[Listed]:
-    found.sort(key=lambda each: (each.name, each.repository != PUBLIC, each.repository))
-    if query.updated_after is not None:
-        found.sort(key=lambda each: each.updated_at)
-    elif sort == "relevance":
-        found.sort(key=lambda each: _rank(each, query.text))
-    elif sort in ("recent_downloads", "total_downloads"):
-        found.sort(key=lambda each: int(getattr(each, sort)), reverse=True)
-    elif sort == "inserted_at":
-        found.sort(key=lambda each: each.created_at, reverse=True)
-    elif sort == "updated_at":
-        found.sort(key=lambda each: each.updated_at, reverse=True)
-    return found
+    repository, slash, name = text.partition("/")
+    return (
+        bool(slash)
+        and each.repository == repository
+        and language.name_matches(each.name.lower(), name)
+    )
 
 
 def _rank(each: Listed, text: str) -> tuple[int, int, int]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 import structlog
 
 from cluster import Change
+from hexhub import turns
 from hexhub.domain import docs
 from hexhub.errors import HubError
 from hexhub.schema import Release
@@ -102,9 +103,9 @@ class DocsSearch:
         known = await self._run(lambda index: index.sources())
         if self._all:
             self._all = False
-            with self._store.view() as view:
-                present = {(each.repository, each.package) for each in docs.with_docs(view)}
-            self._stale |= present | set(known)
+            self._stale |= set(known)
+            async for rows in turns.rows(self._store, Release):
+                self._stale |= {(row.repository, row.package) for row in rows if row.has_docs}
         while self._stale:
             repository, package = self._stale.pop()
             with self._store.view() as view:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 
 import structlog
 
-from cluster import Change, Record, Store, View
+from cluster import Change, Record, Store
 from hexhub.errors import HubError
 from hexhub.storage.peers import PeerStorage
 
@@ -31,7 +31,7 @@ class CatchUp:
         store: Store,
         carriers: tuple[type[Record], ...],
         of: Callable[[Record | None], tuple[bytes, ...]],
-        pointed_to: Callable[[View], Iterable[bytes]],
+        pointed_to: Callable[[Store], Awaitable[Iterable[bytes]]],
     ) -> None:
         self._storage = storage
         self._store = store
@@ -81,8 +81,7 @@ class CatchUp:
         wanted, self._new = self._new, {}
         if self._everything:
             self._everything = False
-            with self._store.view() as view:
-                wanted = dict.fromkeys(self._pointed_to(view))
+            wanted = dict.fromkeys(await self._pointed_to(self._store))
             self._storage.wanted.clear()
         self._storage.wanted |= dict.fromkeys(await self._storage.missing(wanted))
 

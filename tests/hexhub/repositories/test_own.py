@@ -56,16 +56,16 @@ class Gate:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.open, self.reached = threading.Event(), threading.Event()
         self.sealed = 0
-        real: Callable[..., bytes] = wire.seal
+        real: Callable[..., bytes] = wire.seal_parts
 
-        def seal(payload: bytes, key: Any) -> bytes:
+        def seal_parts(*args: Any) -> bytes:
             if threading.current_thread() is not threading.main_thread():
                 self.sealed += 1
                 self.reached.set()
                 self.open.wait(20)
-            return real(payload, key)
+            return real(*args)
 
-        monkeypatch.setattr(wire, "seal", seal)
+        monkeypatch.setattr(wire, "seal_parts", seal_parts)
 
     async def wait(self) -> None:
         """Until something is held."""

@@ -7,11 +7,13 @@ import hashlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from cluster import Node, NodeSettings, Store, Transaction
+from hexhub import turns
 from hexhub.domain import objects
 from hexhub.schema import Kept, schema
 from hexhub.storage import catch_up
@@ -29,7 +31,9 @@ def _point(tx: Transaction, checksum: bytes) -> None:
 
 @asynccontextmanager
 async def _catching_up(node: One, store: Store) -> AsyncIterator[None]:
-    work = CatchUp(node.storage, store, objects.CARRIERS, objects.of, objects.pointed_to)
+    work = CatchUp(
+        node.storage, store, objects.CARRIERS, objects.of, partial(turns.pointed_to, settle_s=0)
+    )
     task = asyncio.create_task(work.run())
     try:
         yield
