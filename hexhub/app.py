@@ -141,7 +141,12 @@ async def open_hub(
         small_blobs = SmallBlobs()
         unpacked = Unpacked(storage, small_blobs, config.data_dir / "unpacked", unpacking)
         stack.callback(unpacked.close)
-        docs_search = DocsSearch(store, unpacked, config.data_dir / "search" / "docs.sqlite3")
+        docs_search = DocsSearch(
+            store,
+            unpacked,
+            config.data_dir / "search" / "docs.sqlite3",
+            upstream=config.upstream_enabled,
+        )
         stack.push_async_callback(docs_search.close)
         indexing = asyncio.create_task(docs_search.run())
         stack.push_async_callback(_end, indexing)

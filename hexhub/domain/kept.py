@@ -4,12 +4,45 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from itertools import takewhile
 
-from cluster import Transaction
+from cluster import Transaction, View
+from hexhub.formats import resource_path
+from hexhub.formats.version import Version
 from hexhub.schema import Kept, KeptUse
 
+DOCS = "docs/"
 EVICTABLE = ("tarballs/", "docs/")
 """The registry is small and never evicted for room (mirror.md §2.11)."""
+
+
+def documented(view: View) -> set[str]:
+    """The packages whose documentation is kept."""
+    rows = takewhile(lambda row: row.path.startswith(DOCS), view.scan(Kept, after=(DOCS,)))
+    return {name for row in rows if (name := docs_name(row.path))}
+
+
+def docs_name(path: str) -> str | None:
+    """The package whose documentation a path is; None for another path."""
+    if not path.startswith(DOCS):
+        return None
+    found = resource_path.parse(path)
+    return found.name if found else None
+
+
+def newest_docs(view: View, name: str) -> tuple[str, Kept] | None:
+    """The newest version of a package whose documentation is kept, stable ones first (docs.md §4)."""
+    found = []
+    for row in view.scan(Kept, after=(f"{DOCS}{name}-",)):
+        if not row.path.startswith(f"{DOCS}{name}-"):
+            break
+        resource = resource_path.parse(row.path)
+        if resource is not None:
+            found.append((Version.parse(resource.version), resource.version, row))
+    if not found:
+        return None
+    _, version, row = max(found, key=lambda each: (not each[0].pre, each[0].sort_key))
+    return version, row
 
 
 def write(tx: Transaction, rows: Mapping[str, Kept | None]) -> None:

@@ -72,6 +72,13 @@ class Index:
         rows = self._connection.execute("select repository, package, checksum from sources")
         return {(repository, package): checksum for repository, package, checksum in rows}
 
+    def size(self) -> int:
+        """How many entries there are."""
+        (found,) = self._connection.execute(
+            "select coalesce(sum(last - first + 1), 0) from places"
+        ).fetchone()
+        return int(found)
+
     def put(
         self, repository: str, package: str, version: str, checksum: str, items: Iterable[Item]
     ) -> None:
