@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import tarfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ def mirror_export(options: Options, file: str, as_json: bool) -> None:
     rows = [
         row for row in options.ask("GET", "/mirror/kept") if row["path"].partition("/")[0] in ORDER
     ]
-    rows.sort(key=lambda row: (ORDER.index(row["path"].partition("/")[0]), row["path"]))
+    rows.sort(key=_rank)
     manifest = {
         "format": FORMAT,
         "files": rows,
@@ -52,6 +53,13 @@ def mirror_export(options: Options, file: str, as_json: bool) -> None:
     size = sum(row["size"] for row in rows)
     value = {"files": len(rows), "bytes": size}
     show(value, as_json, f"{len(rows)} files, {size_text(size)}, are in {file}")
+
+
+def _rank(row: Mapping[str, Any]) -> tuple[int, int, str]:
+    """Where a file stands among others; lists of builds are above the builds that they list."""
+    path = str(row["path"])
+    kind = path.partition("/")[0]
+    return ORDER.index(kind) if kind in ORDER else len(ORDER), path.count("/"), path
 
 
 def _write(bundle: tarfile.TarFile, name: str, data: bytes) -> None:
@@ -90,7 +98,7 @@ def _manifest(bundle: tarfile.TarFile) -> list[dict[str, Any]]:
         raise Failed(f"this export has the format {number}, this program knows {FORMAT}", 2)
     if not known:
         raise Failed("not an export of a mirror: a file without a path", 2)
-    return list(rows)
+    return sorted(rows, key=_rank)
 
 
 def _member(bundle: tarfile.TarFile, name: str, size_max: int) -> bytes | None:

@@ -17,7 +17,7 @@ from tests.end_to_end.node import Output, run
 TIMEOUT_S = 60.0
 
 
-def _mix_home() -> str:
+def mix_home() -> str:
     """Where archives are installed: the one part of the user's home that the tests use."""
     return os.environ.get("MIX_HOME") or str(Path.home() / ".mix")
 
@@ -31,7 +31,7 @@ def missing_mix() -> str | None:
         "PATH": os.environ["PATH"],
         "HOME": str(Path.home()),
         "LANG": "C.UTF-8",
-        "MIX_HOME": _mix_home(),
+        "MIX_HOME": mix_home(),
         "HEX_OFFLINE": "1",
     }
     output = run(["mix", "hex.info"], cwd=Path("/"), environment=environment)
@@ -54,7 +54,7 @@ class Mix:
             "HOME": str(home),
             "LANG": "C.UTF-8",
             "TERM": "dumb",
-            "MIX_HOME": _mix_home(),
+            "MIX_HOME": mix_home(),
             "HEX_HOME": str(self.hex_home),
             **(variables or {}),
         }

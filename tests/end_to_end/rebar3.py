@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,6 +74,18 @@ class Rebar3Project:
         terms = ", ".join(each.term() for each in repositories)
         (self.directory / "rebar.config").write_text(
             f"{{deps, {deps}}}.\n{{hex, [{{repos, replace, [{terms}]}}]}}.\n"
+        )
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """Begin `rebar3 ARGUMENTS`, which waits for something; both of its streams are its output."""
+        return subprocess.Popen(
+            ["rebar3", *arguments],
+            cwd=self.directory,
+            env=self._environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
         )
 
     def run(self, *arguments: str) -> Output:

@@ -6,12 +6,18 @@ in the order of a life: cold, warm, carried away, and in the end without the ups
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
+import random
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from tests.end_to_end import members
+from tests.end_to_end.between import Between, between
 from tests.end_to_end.mix import Mix
 from tests.end_to_end.node import RunningNode
 from tests.end_to_end.packages import (
@@ -24,6 +30,9 @@ from tests.end_to_end.packages import (
 from tests.end_to_end.rebar3 import Rebar3Project, Repository, require_rebar3
 
 DEPS = '[{trunk, "~> 1.0"}]'
+BIG = 6_000_000
+"""Bytes of a tarball that is no longer sent in one go."""
+BUILD, INSTALL = b"an archive of Hex", "/installs/1.14.0/hex-9.9.9.ez"
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -33,7 +42,7 @@ def _clients() -> None:
 
 @pytest.fixture(scope="module")
 def upstream(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningNode]:
-    """A node with `trunk`, which needs `soil`, and `elm`, a mix library."""
+    """A node with `trunk`, which needs `soil`, `elm`, a mix library, and `fir` and `oak`, which are big."""
     running = RunningNode(tmp_path_factory.mktemp("upstream"), {})
     try:
         running.create_user("author")
@@ -51,9 +60,19 @@ def upstream(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningNode]:
             body=docs_archive({"index.html": b"<h1>trunk</h1>"}),
         )
         assert sent.status == 201, sent.body
+        for name in ("fir", "oak"):
+            files = rebar3_project(name, "1.0.0") | {"priv/noise": random.Random(7).randbytes(BIG)}
+            running.must_publish(tarball(name, "1.0.0", files), key)
         yield running
     finally:
         running.stop()
+
+
+@pytest.fixture(scope="module")
+def way(upstream: RunningNode) -> Iterator[Between]:
+    """What lies between the mirror and its upstream."""
+    with between(upstream.port) as way:
+        yield way
 
 
 @pytest.fixture(scope="module")
@@ -63,14 +82,14 @@ def upstream_key(upstream: RunningNode, tmp_path_factory: pytest.TempPathFactory
     return file
 
 
-def mirroring(upstream: RunningNode, key: Path) -> dict[str, str]:
-    """The settings of a mirror of this upstream."""
+def mirroring(url: str, key: Path) -> dict[str, str]:
+    """The settings of a mirror of the upstream at a URL."""
     return {
         "UPSTREAM_ENABLED": "true",
-        "UPSTREAM_URL": upstream.url,
-        "UPSTREAM_REPO_URL": upstream.url,
-        "UPSTREAM_API_URL": upstream.url + "/api",
-        "UPSTREAM_BUILDS_URL": upstream.url,
+        "UPSTREAM_URL": url,
+        "UPSTREAM_REPO_URL": url,
+        "UPSTREAM_API_URL": url + "/api",
+        "UPSTREAM_BUILDS_URL": url,
         "UPSTREAM_PUBLIC_KEY_FILE": str(key),
         "UPSTREAM_RETRY_DELAY": "100",
         "DEPENDENCY_CHECK": "upstream",
@@ -78,8 +97,8 @@ def mirroring(upstream: RunningNode, key: Path) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def settings(upstream: RunningNode, upstream_key: Path) -> dict[str, str]:
-    return mirroring(upstream, upstream_key)
+def settings(way: Between, upstream_key: Path) -> dict[str, str]:
+    return mirroring(way.url, upstream_key)
 
 
 def _lock(directory: Path) -> Path:
@@ -98,10 +117,10 @@ def test_the_lines_for_clients_are_printed_at_start(node: RunningNode) -> None:
 
 
 def test_rebar3_fetches_and_compiles_through_the_transparent_mirror(
-    node: RunningNode, upstream: RunningNode, tmp_path: Path
+    node: RunningNode, upstream_key: Path, tmp_path: Path
 ) -> None:
     """Nothing but the address changes: the client keeps the key of the upstream."""
-    repository = Repository("hexpm", node.url, upstream.public_key())
+    repository = Repository("hexpm", node.url, upstream_key.read_text())
     project = Rebar3Project(tmp_path, DEPS, [repository])
     output = project.run("compile")
     assert output.code == 0, output.text
@@ -240,8 +259,15 @@ def test_kept_copies_are_evicted_by_name_and_by_quota(node: RunningNode) -> None
 
 
 @pytest.fixture(scope="module")
-def bundle(node: RunningNode, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the mirror exports once it has all that the project needs."""
+def bundle(node: RunningNode, way: Between, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the mirror exports once it has all that the project needs, and a build of Hex."""
+    rows = f"9.9.9,{hashlib.sha512(BUILD).hexdigest()},1.14.0\n".encode()
+    way.files |= {
+        "/installs/hex-1.x.csv": rows,
+        "/installs/hex-1.x.csv.signed": base64.encodebytes(bytes(256)),
+        INSTALL: BUILD,
+    }
+    assert node.request("GET", INSTALL).status == 200
     folder = tmp_path_factory.mktemp("bundle")
     node.command("mirror", "add", "--lock", str(_lock(folder)), "--with-docs")
     file = folder / "mirror.tar"
@@ -254,18 +280,19 @@ def test_a_mirror_is_carried_over_an_air_gap_and_verified_on_the_other_side(
 ) -> None:
     folder = tmp_path / "inside"
     folder.mkdir()
-    inside = RunningNode(folder, mirroring(upstream, upstream_key) | {"OFFLINE": "true"})
+    inside = RunningNode(folder, mirroring(upstream.url, upstream_key) | {"OFFLINE": "true"})
     try:
         assert inside.request("GET", "/packages/trunk").status == 503
         said = json.loads(inside.command("mirror", "import", str(bundle), "--json"))
         assert said["wanted"] == said["fetched"] > 6
         again = json.loads(inside.command("mirror", "import", str(bundle), "--json"))
         assert again["had"] == again["wanted"]
-        repository = Repository("hexpm", inside.url, upstream.public_key())
+        repository = Repository("hexpm", inside.url, upstream_key.read_text())
         project = Rebar3Project(tmp_path / "client", DEPS, [repository])
         output = project.run("compile")
         assert output.code == 0, output.text
         assert project.fetched() == {"trunk", "soil"}
+        assert inside.request("GET", INSTALL).body == BUILD
         assert "offline by intention" in inside.command("mirror", "stats")
     finally:
         assert inside.stop() == 0
@@ -281,7 +308,7 @@ def test_an_export_that_was_changed_on_the_way_is_refused(
     changed.write_bytes(data)
     folder = tmp_path / "inside"
     folder.mkdir()
-    inside = RunningNode(folder, mirroring(upstream, upstream_key) | {"OFFLINE": "true"})
+    inside = RunningNode(folder, mirroring(upstream.url, upstream_key) | {"OFFLINE": "true"})
     try:
         output = inside.try_command("mirror", "import", str(changed))
         assert output.code == 1
@@ -293,13 +320,65 @@ def test_an_export_that_was_changed_on_the_way_is_refused(
         assert inside.stop() == 0
 
 
+def _nothing_is_left_of(node: RunningNode, path: str) -> None:
+    assert path.removeprefix("/") not in node.command("mirror", "list", "--json")
+    assert list((Path(node.environment["DATA_DIR"]) / "spool").iterdir()) == []
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("path", ["/packages/fir", "/tarballs/fir-1.0.0.tar"])
+def test_rebar3_fails_when_the_upstream_is_killed_in_mid_fetch_and_goes_on_when_it_is_back(
+    node: RunningNode,
+    upstream: RunningNode,
+    upstream_key: Path,
+    way: Between,
+    tmp_path: Path,
+    path: str,
+) -> None:
+    """It must not wait for ever: its HTTP client repeats by itself what says to come again soon."""
+    repository = Repository("hexpm", node.url, upstream_key.read_text())
+    project = Rebar3Project(tmp_path, '[{fir, "~> 1.0"}]', [repository])
+    way.hold(path)
+    with project.start("get-deps") as client:
+        try:
+            way.wait_for_the_middle()
+            upstream.kill()
+            way.let_go.set()
+            said, _ = client.communicate(timeout=60)
+        finally:
+            client.kill()
+    assert client.returncode != 0, said
+    assert project.fetched() == set()
+    _nothing_is_left_of(node, path)
+    upstream.restart()
+    members.until(lambda: node.request("GET", path).status == 200, "the upstream is found again")
+    if path.startswith("/tarballs/"):
+        output = project.run("get-deps")
+        assert (output.code, project.fetched()) == (0, {"fir"}), output.text
+
+
+def test_an_upstream_that_is_killed_in_mid_fetch_leaves_nothing_behind(
+    node: RunningNode, upstream: RunningNode, way: Between, bundle: Path
+) -> None:
+    """It stays dead for the tests that follow; `bundle` leaves all that they need."""
+    path = "/tarballs/oak-1.0.0.tar"
+    way.hold(path)
+    with ThreadPoolExecutor() as pool:
+        waiting = pool.submit(node.request, "GET", path)
+        way.wait_for_the_middle()
+        upstream.kill()
+        way.let_go.set()
+        answer = waiting.result()
+    assert (answer.status, "retry-after" in answer.headers) == (503, True)
+    _nothing_is_left_of(node, path)
+
+
 def test_the_upstream_dies_and_new_machines_still_fetch(
-    node: RunningNode, upstream: RunningNode, bundle: Path, tmp_path: Path
+    node: RunningNode, upstream: RunningNode, upstream_key: Path, bundle: Path, tmp_path: Path
 ) -> None:
     """`bundle` is asked for because it leaves everything kept."""
-    key = upstream.public_key()
-    upstream.kill()
-    for base, pem in (("", key), ("/repo", node.public_key())):
+    upstream.kill()  # unless it is dead already
+    for base, pem in (("", upstream_key.read_text()), ("/repo", node.public_key())):
         repository = Repository("hexpm", node.url + base, pem)
         project = Rebar3Project(tmp_path / f"client{len(base)}", DEPS, [repository])
         output = project.run("compile")

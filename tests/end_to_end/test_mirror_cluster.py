@@ -39,7 +39,7 @@ def nodes(upstream: RunningNode, tmp_path_factory: pytest.TempPathFactory) -> It
     folder = tmp_path_factory.mktemp("nodes")
     key = folder / "upstream.pem"
     key.write_text(upstream.public_key())
-    settings: dict[str, Any] = dict(mirroring(upstream, Path(key)))
+    settings: dict[str, Any] = dict(mirroring(upstream.url, Path(key)))
     started = members.start(folder, 3, **settings)
     try:
         started.wait_until_healthy()
