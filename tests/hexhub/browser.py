@@ -80,8 +80,9 @@ class Page:
         return parser.forms
 
     def form(self, action: str) -> Form:
-        """The first form that goes to this path."""
-        return next(form for form in self.forms() if form.action == action)
+        """The first form that is posted to this path, else the first that goes there."""
+        found = [form for form in self.forms() if form.action == action]
+        return next((form for form in found if form.method == "post"), found[0])
 
 
 class Browser:

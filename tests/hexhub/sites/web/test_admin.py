@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import pytest_asyncio
 
-from hexhub.schema import AuditRecord, Organization, ReservedName, Rule, User
+from hexhub.domain import mails
+from hexhub.schema import AuditRecord, Mail, Organization, ReservedName, Rule, User
 from tests.hexhub import hubs
 from tests.hexhub.browser import Browser
 from tests.hexhub.hubs import TestHub
 from tests.hexhub.packages import package
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 PASSWORD = "a good password"
 PAGES = (
@@ -62,10 +68,18 @@ CHANGES = (
 )
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def hub(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[TestHub]:
+    """One hub for all of them, with an administrator and somebody else."""
+    async with hubs.running(tmp_path_factory.mktemp("hub")) as running:
+        await running.user("root", password=PASSWORD, admin=True)
+        await running.user("mara", password=PASSWORD)
+        yield running
+        assert not running.faults, running.faults[0]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def root(hub: TestHub) -> Browser:
-    await hub.user("root", password=PASSWORD, admin=True)
-    await hub.user("mara", password=PASSWORD)
     browser = Browser(hub)
     await browser.sign_in("root", PASSWORD)
     return browser
@@ -87,7 +101,7 @@ async def test_for_others_it_is_not_there(hub: TestHub, root: Browser) -> None:
     assert not mara_now.admin
 
 
-async def test_every_page_is_there_without_an_upstream_too(root: Browser, tmp_path: Path) -> None:
+async def test_every_page_is_there_without_an_upstream_too(root: Browser) -> None:
     for path in PAGES:
         assert (await root.get(path)).status == 200, path
 
@@ -131,17 +145,21 @@ async def test_wrong_values_are_said_in_words(root: Browser) -> None:
 
 
 async def test_accounts_are_switched_off_and_on(hub: TestHub, root: Browser) -> None:
+    await hub.user("ida")
+
     async def state() -> tuple[bool, bool]:
         with hub.hub.store.view() as view:
-            user = view.get(User, "mara")
+            user = view.get(User, "ida")
         assert user is not None
         return user.disabled, user.admin
 
-    await root.send("/admin/users", "/admin/users/mara/disable")
+    await root.send("/admin/users", "/admin/users/ida/disable")
     assert await state() == (True, False)
-    await root.send("/admin/users", "/admin/users/mara/enable")
-    await root.send("/admin/users", "/admin/users/mara/promote")
+    await root.send("/admin/users", "/admin/users/ida/enable")
+    await root.send("/admin/users", "/admin/users/ida/promote")
     assert await state() == (False, True)
+    await root.send("/admin/users", "/admin/users/ida/demote")
+    assert await state() == (False, False)
 
 
 async def test_a_notice_is_on_every_page_and_in_every_client(hub: TestHub, root: Browser) -> None:
@@ -189,70 +207,109 @@ async def test_every_page_is_there_with_an_upstream_too(tmp_path: Path) -> None:
         assert "offline by intention" in tested.text
 
 
-@pytest.fixture
-async def acme(hub: TestHub) -> Browser:
-    mara = await hub.user("mara", password=PASSWORD)
-    await hub.user("tomas", password=PASSWORD)
-    await hub.organization("acme", mara)
-    await mara.publish(package("ledger"), repository="acme")
-    browser = Browser(hub)
-    await browser.sign_in("mara", PASSWORD)
-    return browser
+async def test_members_are_taken_in_and_let_go(hub: TestHub, root: Browser) -> None:
+    await hub.user("nils")
+    await root.send("/admin/organizations", "/admin/organizations", name="forest", admin="mara")
+    members = "/admin/organizations/forest/members"
+
+    async def put(who: str, role: str) -> int:
+        sent = await root.send("/admin/organizations?q=forest", members, who=who, role=role)
+        return sent.status
+
+    assert await put("nils", "read") == 303
+    assert await put("nils", "write") == 303
+    assert "nils" in (await root.get("/admin/organizations?q=forest")).text
+    assert await put("nils", "") == 303
+    assert await put("mara", "") == 422  # the last one stays
+    assert await put("nobody", "read") == 422
 
 
-async def test_an_organization_takes_people_in_and_lets_them_go(
-    hub: TestHub, acme: Browser
-) -> None:
-    tomas = Browser(hub)
-    await tomas.sign_in("tomas", PASSWORD)
-    assert (await tomas.get("/orgs/acme")).status == 404
-    members = "/orgs/acme?show=members"
-    await acme.send(members, "/orgs/acme/members", who="tomas", role="read")
-    assert "ledger" in (await tomas.get("/orgs/acme")).text
-    assert "acme" in (await tomas.get("/orgs")).text
-    assert "/orgs/acme/members" not in (await tomas.get(members)).text
-    token = (await tomas.get("/dashboard/keys")).form("/dashboard/keys").fields["csrf"]
-    for path in ("members", "members/mara", "keys", "keys/revoke"):
-        refused = await tomas.post(f"/orgs/acme/{path}", {"csrf": token, "role": "read"})
-        assert refused.status == 403
-    await acme.send(members, "/orgs/acme/members/tomas", role="")
-    assert (await tomas.get("/orgs/acme")).status == 404
+async def test_every_key_is_found_and_can_be_revoked(hub: TestHub, root: Browser) -> None:
+    owner = await hub.user("kim", permissions=("api:read",))
+    await hub.organization("keyed", owner)
+    machine = await hub.key("keyed", "repository:keyed", organization=True)
+    await owner.get("/api/users/me")
+    await hub.hub.counters.flush()
+    everything = (await root.get("/admin/keys")).text
+    assert "repository:keyed" in everything
+    assert hubs.AGENT in everything  # who used it last
+    assert "keyed" in (await root.get("/admin/keys?q=keyed&show=org")).text
+    nothing = (await root.get("/admin/keys?q=keyed&show=user")).text
+    assert "No key matches" in nothing
+    assert (await machine.get("/repos/keyed/names")).status == 200
+    sent = await root.send("/admin/keys?q=keyed&show=org", "/admin/keys/revoke")
+    assert sent.location == "/admin/keys?q=keyed&show=org&page=1"
+    assert (await machine.get("/repos/keyed/names")).status in (401, 403, 404)
+    assert "No key matches" in (await root.get("/admin/keys?q=keyed&show=org")).text
+    with hub.hub.store.view() as view:
+        last = next(r for r in view.scan(AuditRecord, reverse=True) if r.action == "key.remove")
+    assert (last.by, last.organization) == ("user:root", "keyed")
 
 
-async def test_the_last_administrator_stays(acme: Browser) -> None:
-    kept = await acme.send("/orgs/acme?show=members", "/orgs/acme/members/mara", role="read")
-    assert kept.status == 422
-    assert 'role="alert"' in kept.text
-
-
-async def test_a_key_of_an_organization_reads_its_packages(hub: TestHub, acme: Browser) -> None:
-    made = await acme.send("/orgs/acme?show=keys", "/orgs/acme/keys", key="ci", may="read")
-    (secret,) = set(re.findall(r"\b[0-9a-f]{32}\b", made.text))
-    machine = hubs.Person(hub, "acme", secret)
-    assert (await machine.get("/repos/acme/names")).status == 200
-    await acme.send("/orgs/acme?show=keys", "/orgs/acme/keys/revoke", key="ci")
-    assert (await machine.get("/repos/acme/names")).status == 404
-
-
-async def test_who_owns_a_package_sees_its_log_and_others_do_not(
-    hub: TestHub, acme: Browser
-) -> None:
-    log = await acme.get("/packages/acme/ledger?show=audit")
-    assert "release.publish" in log.text
-    assert "organization" in (await acme.get("/orgs/acme?show=audit")).text
+async def test_own_packages_of_every_repository_are_listed(hub: TestHub, root: Browser) -> None:
     mara = await hub.key("mara", "api")
-    await mara.publish(package("open"))
-    assert (await Browser(hub).get("/packages/open?show=audit")).status == 404
+    await hub.organization("hidden", await hub.user("lea"))
+    lea = await hub.key("lea", "api")
+    await mara.publish(package("seen"))
+    await lea.publish(package("unseen"), repository="hidden")
+    listed = (await root.get("/admin/packages")).text
+    assert "/admin/packages/hexpm/seen" in listed
+    assert "/admin/packages/hidden/unseen" in listed
+    assert "seen" not in (await root.get("/admin/packages?repository=forest")).text.split("<h1>")[1]
+    repositories = (await root.get("/admin/repositories")).text
+    assert "/admin/packages?repository=hidden" in repositories
+    shown = await root.get("/admin/packages/hidden/unseen")
+    assert "lea" in shown.text
+    address = "/admin/packages/hidden/unseen"
+    slip = await root.send(address, f"{address}/remove", reason="a test", confirm="seen")
+    assert slip.status == 422
+    await root.send(address, f"{address}/remove", reason="a test", confirm="unseen")
+    assert (await root.get(address)).status == 404
 
 
-async def test_somebody_makes_an_organization_and_administers_it(
-    hub: TestHub, acme: Browser
+async def test_the_audit_log_is_searched_and_read_page_by_page(
+    hub: TestHub, root: Browser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tomas = Browser(hub)
-    await tomas.sign_in("tomas", PASSWORD)
-    taken = await tomas.send("/orgs", "/orgs", name="acme")
-    assert taken.status == 422
-    assert "already been taken" in taken.text
-    await tomas.send("/orgs", "/orgs", name="forest")
-    assert "admin" in (await tomas.get("/orgs/forest?show=members")).text
-    assert (await acme.get("/orgs/forest")).status == 404
+    monkeypatch.setattr("hexhub.sites.web.admin.gate.PER_PAGE", 3)
+    for number in range(7):
+        await root.send("/admin/names", "/admin/names/reserve", pattern=f"paged{number}_*")
+    address, seen = "/admin/audit?q=paged", []
+    for _ in range(20):
+        page = (await root.get(address)).text
+        seen += re.findall(r"paged(\d)_", page)
+        older = re.search(r'rel="next" href="([^"]+)"', page)
+        if older is None:
+            break
+        address = older[1].replace("&amp;", "&")
+    assert seen == ["6", "5", "4", "3", "2", "1", "0"]
+    assert "Nothing found here" in (await root.get("/admin/audit?q=nothinglikeit")).text
+
+
+async def test_a_mail_that_was_given_up_is_tried_again(hub: TestHub, root: Browser) -> None:
+    def give_up(tx: Any, to: str) -> None:
+        mails.queue(tx, to, "password_reset", {}, hub.hub.now())
+        (row,) = [mail for mail in tx.scan(Mail) if mail.to == to]
+        key = (row.moment, row.to, row.n)
+        mails.settle(tx, key, mails.Failure("no such mailbox", final=True), hub.hub.now())
+
+    await hub.hub.store.transact(give_up, "lost@example.org")
+    listed = await root.get("/admin/mails?state=given+up")
+    assert "no such mailbox" in listed.text
+    sent = await root.submit(listed, "/admin/mails/again")
+    assert sent.status == 303
+    with hub.hub.store.view() as view:
+        (mail,) = [each for each in view.scan(Mail) if each.to == "lost@example.org"]
+    assert mail.due is not None
+    assert (await root.post("/admin/mails/again", {"csrf": "x"})).status == 403
+
+
+async def test_after_giving_the_password_again_one_is_at_the_page_of_the_form(
+    hub: TestHub, root: Browser
+) -> None:
+    page = await root.get("/admin/keys")
+    hub.clock.ahead += 90 * hub.minute
+    try:
+        sent = await root.submit(page, "/admin/keys/revoke")
+        assert sent.location == "/login/confirm?return=/admin/keys"
+    finally:
+        hub.clock.ahead -= 90 * hub.minute
