@@ -486,7 +486,7 @@ class Node:
             on_ready=lambda: store.post(self._ready.set),
             on_applied=store.applied_entry,
             on_shown=lambda index: store.post(store.shown, index),
-            on_installed=lambda index: store.post(store.installed, index),
+            on_installed=store.installed,
             on_members=lambda change: store.post(self._on_members, change),
         )
         opened.snapshots.addresses = lambda: dict(self._book.addresses)

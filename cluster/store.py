@@ -129,6 +129,8 @@ class Store:
         self._raft: Raft = _Nobody()
         self._loop = asyncio.get_running_loop()
         self._subscribers: list[Callable[[Change], None]] = []
+        self._first: list[Callable[[Change], None]] = []
+        self._untold: deque[Change] = deque()  # applied, and not told on the loop yet
         self.around: Callable[[str], AbstractContextManager[object]] | None = None
         """Entered around each transaction, with the name of its work."""
         self._queue: deque[_Pending] = deque()
@@ -166,13 +168,25 @@ class Store:
         """The tables as this node knows them now, for a `with` block without an await."""
         return View(self._state.read, self.schema)
 
-    def subscribe(self, callback: Callable[[Change], None]) -> Callable[[], None]:
+    def subscribe(
+        self, callback: Callable[[Change], None], *, at_once: bool = False
+    ) -> Callable[[], None]:
         """Call `callback` after each entry that changed rows, before its transact returns.
 
+        `at_once`: on the thread that applied it, before any member hears that it is applied here.
         What is returned ends it.
         """
-        self._subscribers.append(callback)
-        return lambda: self._subscribers.remove(callback)
+        subscribers = self._first if at_once else self._subscribers
+        subscribers.append(callback)
+        return lambda: subscribers.remove(callback)
+
+    def hear(self) -> None:
+        """Tell the subscribers now of what is applied, which else happens in the loop's next round.
+
+        A request that came after a write was acknowledged elsewhere may be read in this very one.
+        """
+        while self._untold:
+            _call(self._subscribers, self._untold.popleft())
 
     async def transact(
         self, work: Callable[Concatenate[Transaction, P], T], /, *args: P.args, **kwargs: P.kwargs
@@ -316,7 +330,7 @@ class Store:
 
     def installed(self, index: int) -> None:
         """A snapshot has taken the place of the rows: everything may have changed."""
-        self._notify(Change(index, None))
+        self._tell(Change(index, None))
 
     async def _run_once(
         self,
@@ -437,25 +451,19 @@ class Store:
 
     def applied_entry(self, done: Applied) -> None:
         """Called on the tick thread after an entry is applied, before anyone hears of it."""
-        if done.changed:
-            self.post(self._tell, done)
-
-    def _tell(self, done: Applied) -> None:
-        if not self._subscribers:
+        if not done.changed or not (self._first or self._subscribers):
             return
         keys = []
         for key in done.changed:
             name, *parts = unpack(key)
             if (table := self.schema.named(name)) is not None:
                 keys.append((table.record, tuple(parts)))
-        self._notify(Change(done.index, tuple(keys)))
+        self._tell(Change(done.index, tuple(keys)))
 
-    def _notify(self, change: Change) -> None:
-        for callback in self._subscribers:
-            try:
-                callback(change)
-            except Exception:
-                log.exception("a subscriber failed at entry %d", change.index)
+    def _tell(self, change: Change) -> None:
+        self._untold.append(change)  # first: who sees what `at_once` did can hear the rest
+        _call(self._first, change)
+        self.post(self.hear)
 
     def post(self, callback: Callable[..., None], *args: object) -> None:
         try:
@@ -469,6 +477,14 @@ class Store:
         self._closed = True
         with suppress(TimeoutError):  # whoever still waits then gets OutcomeUnknown
             await asyncio.wait_for(self._idle.wait(), DEADLINE_SECONDS)
+
+
+def _call(callbacks: list[Callable[[Change], None]], change: Change) -> None:
+    for callback in callbacks:
+        try:
+            callback(change)
+        except Exception:
+            log.exception("a subscriber failed at entry %d", change.index)
 
 
 def _name(work: Callable[..., object]) -> str:

@@ -33,11 +33,14 @@ from hexhub.eraser import Eraser
 from hexhub.errors import Invalid, NotFound, Refused, Unavailable
 from hexhub.formats import sealed, signing_key
 from hexhub.formats.access_token import TokenKey
+from hexhub.http import hits
 from hexhub.http.dispatch import Dispatcher, Log
-from hexhub.http.hot_path import HotAnswers
+from hexhub.http.gate import CurrentGate
+from hexhub.http.hot_path import HotAnswers, HotPath
 from hexhub.http.metrics import Metrics
+from hexhub.http.request_log import HotLog
 from hexhub.http.routes import ByHost, Router
-from hexhub.http.server import BACKLOG, HotPath, HttpServer, bind
+from hexhub.http.server import BACKLOG, HttpServer, bind
 from hexhub.http.tls import Certificates
 from hexhub.http.waiting import Waiting
 from hexhub.hub import Hub, client_lines, utc_now
@@ -570,10 +573,19 @@ def public_face(
     """What listens on the public port; without `hot` every answer is made anew."""
     routes = router(metrics, config.docs_host)
     if hot:
-        answers = HotAnswers(hub.topics)
+        answers = HotAnswers(
+            hub.topics.marks, lent=hub.node.lease_valid, now=lambda: hub.now().timestamp()
+        )
         server = HttpServer(
             Dispatcher(hub, routes, metrics, log, answers),
-            HotPath(answers, log, config.docs_host, blocked=hub.limits.blocked),
+            HotPath(
+                answers,
+                CurrentGate(hub.limits, hub.topics.marks),
+                metrics.tallies,
+                lambda what: hits.count(hub, {what: 1}),
+                HotLog(log),
+                config.docs_host,
+            ),
         )
     else:
         server = HttpServer(Dispatcher(hub, routes, metrics, log))

@@ -38,9 +38,15 @@ class Counters:
 
     def download(self, release: Release, now: datetime) -> None:
         """Count one fetch of a tarball."""
-        row = (release.repository, release.package, release.version, now.date().isoformat())
+        self.downloads(release.repository, release.package, release.version, now, 1)
+
+    def downloads(
+        self, repository: str, package: str, version: str, now: datetime, times: int
+    ) -> None:
+        """Count so many fetches of a tarball."""
+        row = (repository, package, version, now.date().isoformat())
         if row in self._downloads or len(self._downloads) < WAITING_MAX:
-            self._downloads[row] += 1
+            self._downloads[row] += times
 
     def key_use(self, key: Key, now: datetime, ip: str, user_agent: str) -> None:
         """Note the use of a key, at most once per five minutes (http-api.md §2.2)."""

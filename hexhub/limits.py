@@ -71,13 +71,19 @@ class Limits:
 
     def blocked(self, ip: str) -> bool:
         """Whether the operator wants nothing from this address."""
-        blocked = self._networks(networks.BLOCKED)
+        blocked = self.networks(networks.BLOCKED)
         if not blocked:
             return False
         address = addresses.parse(ip)
         return address is not None and addresses.within(address, blocked)
 
-    def _networks(self, rule: str) -> tuple[Network, ...]:
+    @property
+    def counts(self) -> bool:
+        """Whether requests are counted at all."""
+        return bool(self._limits)
+
+    def networks(self, rule: str) -> tuple[Network, ...]:
+        """The networks that the operator treats so."""
         if self._known is None:
             with self._store.view() as view:
                 rows = networks.known(view)
@@ -149,7 +155,7 @@ class Limits:
             return False
         if address.is_loopback and not self.proxies:
             return True
-        return addresses.within(address, self._networks(networks.UNLIMITED))
+        return addresses.within(address, self.networks(networks.UNLIMITED))
 
 
 def _subscriber(address: Address | None, ip: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hmac
+from collections.abc import Iterator
 
 from cluster import View
 from hexhub.attempts import SIGN_IN
@@ -12,8 +13,14 @@ from hexhub.domain.actors import NOBODY, Actor
 from hexhub.errors import BadRequest, Malformed, NotFound, TooManyRequests, Unauthenticated
 from hexhub.http import otp
 from hexhub.http.call import Call
+from hexhub.http.learning import Ticket
 from hexhub.hub import Hub
-from hexhub.schema import Key, Organization, User
+from hexhub.repositories import topics
+from hexhub.repositories.topics import Topic
+from hexhub.schema import Key, Member, Organization, Session, Token, User
+
+RIGHT_S = 60.0
+"""How long a right is believed while no row that gave it has changed."""
 
 INVALID_KEY = "invalid API key"
 REVOKED_KEY = "API key revoked"
@@ -38,6 +45,49 @@ async def current(call: Call) -> None:
     """
     if call.route.method != "GET" or not call.hub.node.lease_valid():
         await call.hub.store.barrier()
+
+
+def ticket(
+    call: Call, topic: Topic, until: float | None, counted: tuple[str, ...], *, files: bool
+) -> Ticket | None:
+    """Leave to send an answer again to who shows the same key or token (design §4.3).
+
+    It ends when the credential does or a row that gave the right changes; and within a minute, so
+    that the last use of the credential is noted. None for a password.
+    """
+    actor, hub = call.actor, call.hub
+    rows, ends = [], [until, call.now.timestamp() + RIGHT_S]
+    with hub.store.view() as view:
+        for row in _shown(view, actor):
+            rows.append(topics.of_row(type(row), row.jti if isinstance(row, Token) else _id(row)))
+            end = row.revoke_at if isinstance(row, Key) else row.expires_at
+            ends.append(end.timestamp() if end else None)
+    if not rows:
+        return None
+    if actor.user is not None:
+        rows.append(topics.of_row(Member, topic[0], actor.user.username))
+    return Ticket(
+        stamp=hub.topics.stamp(topic, *rows),
+        until=min(end for end in ends if end is not None),
+        credentialed=True,
+        counted=counted,
+        files=files,
+    )
+
+
+def _shown(view: View, actor: Actor) -> Iterator[Key | Token | Session]:
+    """The credential that was shown, and what it was made from."""
+    if actor.key is not None:
+        yield actor.key
+    if actor.token is not None:
+        yield actor.token
+        key = view.get(Key, actor.token.key) if actor.token.key else None
+        session = view.get(Session, actor.token.session) if actor.token.session else None
+        yield from (row for row in (key, session) if row is not None)
+
+
+def _id(row: Key | Session) -> str:
+    return row.lookup if isinstance(row, Key) else row.id
 
 
 async def authenticate(call: Call) -> Actor:

@@ -42,16 +42,16 @@ class StreamedPart(Streamed):
     ) -> None:
         super().__init__(status, headers, blob.chunks(part.start, part.stop))
         self._blob = blob
-        self._path = path
-        self._part = part
+        self.path = path
+        self.part = part
 
     async def send(self, request: BaseRequest) -> None:
         if not sendfile.possible(request):
             await super().send(request)
             return
-        start = await sendfile.send(request, self, self._path, self._part.start, self._part.stop)
-        if start < self._part.stop:
-            self._chunks = self._blob.chunks(start, self._part.stop)
+        start = await sendfile.send(request, self, self.path, self.part.start, self.part.stop)
+        if start < self.part.stop:
+            self._chunks = self._blob.chunks(start, self.part.stop)
             await super().send(request)
 
 

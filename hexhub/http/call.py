@@ -15,7 +15,8 @@ from hexhub.formats import addresses
 from hexhub.schema import Session
 
 if TYPE_CHECKING:
-    from hexhub.http.hot_path import HotAnswers, Ticket
+    from hexhub.http.hot_path import HotAnswers
+    from hexhub.http.learning import Ticket
     from hexhub.http.routes import Route
     from hexhub.hub import Hub
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
+from collections.abc import Callable
 from typing import TypeAlias
 
 import structlog
@@ -17,15 +18,17 @@ from hexhub import errors, tracing
 from hexhub.http import bodies, negotiation, responses, routes
 from hexhub.http.blobs import Streamed
 from hexhub.http.call import Call
-from hexhub.http.hot_path import HotAnswers, Ticket
+from hexhub.http.hot_path import REQUEST_ID_LENGTHS, HotAnswers, Kept
+from hexhub.http.learning import Ticket, learn
 from hexhub.http.metrics import Metrics
+from hexhub.http.request_log import log_request
 from hexhub.http.routes import Access, Handler, Route, Router
 from hexhub.hub import Hub
 
 Log: TypeAlias = structlog.typing.FilteringBoundLogger
+Learnt: TypeAlias = Callable[[Kept, bytes], None]
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"})
-REQUEST_ID_LENGTHS = range(20, 201)
 UNROUTED = "unrouted"
 CLIENT_GONE = 499
 """What the log says of a request whose answer was not delivered."""
@@ -56,11 +59,14 @@ class Dispatcher:
         metrics: Metrics,
         log: Log,
         hot: HotAnswers | None = None,
+        learnt: Learnt | None = None,
     ) -> None:
+        """`learnt` hears of each answer that the hot path keeps."""
         self.closing = False
         """Whether each answer is the last one on its connection."""
         self._hub = hub
         self._hot = hot
+        self._learnt = learnt
         self._router = router
         self._metrics = metrics
         self._log = log
@@ -76,6 +82,7 @@ class Dispatcher:
 
     async def _handle_known(self, request: BaseRequest, request_id: str) -> StreamResponse:
         began = time.monotonic()
+        self._hub.store.hear()
         call = Call(
             request=request,
             hub=self._hub,
@@ -162,9 +169,13 @@ class Dispatcher:
     def _remember(self, call: Call, ticket: Ticket, response: StreamResponse) -> None:
         if self._hot is None or call.headers:
             return
-        route, method = call.route.pattern, call.request.method
-        observe = self._metrics.observer(route, method, response.status)
-        self._hot.remember(ticket, call.request, response, route, observe)
+        learnt = learn(ticket, call.request, response, call.route.pattern, call.actor.name)
+        # What was applied meanwhile moves numbers first: a memo may not have known of it.
+        call.hub.store.hear()
+        if learnt is not None and call.hub.topics.holds(ticket.stamp):
+            self._hot.keep(*learnt)
+            if self._learnt is not None:
+                self._learnt(*learnt)
 
     def _record(self, call: Call, status: int, began: float, request_id: str) -> None:
         seconds = time.monotonic() - began
@@ -187,32 +198,6 @@ class Dispatcher:
             actor=call.actor.name,
             ip=call.ip,
         )
-
-
-def log_request(
-    log: Log,
-    *,
-    request_id: str,
-    method: str,
-    route: str,
-    path: str,
-    status: int,
-    seconds: float,
-    actor: str | None,
-    ip: str,
-) -> None:
-    """The one line that each request gets. A query may hold a secret, so it is left out."""
-    log.info(
-        "request",
-        request_id=request_id,
-        method=method,
-        route=route,
-        path=path.partition("?")[0][:512],
-        status=status,
-        duration_ms=round(seconds * 1000, 2),
-        actor=actor,
-        ip=ip,
-    )
 
 
 def _method(call: Call) -> str:

@@ -1,173 +1,281 @@
 """Answers that are sent again without being made again.
 
 The law: this module answers only what it recognises completely, and with the bytes that the
-ordinary way would have sent. It learns an answer from the ordinary way (`remember`), tied to the
-package that it is about, and forgets it when a row of that package changes, before the transaction
-that changed it returns. It recognises a request that arrived whole and alone on an idle connection:
-GET or HEAD, HTTP/1.1, a path it knows, each header once and from a short list. Everything else,
-among it pipelined, split and odd requests, those with a body, a range or a credential, goes the
-ordinary way untouched.
+ordinary way would have sent. An answer is learnt from the ordinary way (`learning.py`) together
+with the numbers (`hexhub/marks.py`) of all that it was made from, and is sent only while these
+stay, before its time is over, and to a caller with a credential only under the lease. A request is
+recognised that arrived whole and alone on an idle connection: GET or HEAD, HTTP/1.1, each header
+once and from a short list. Everything else, among it pipelined, split and odd requests, those with
+a body or a range, goes the ordinary way untouched.
+
+The main process and the readers (`reader.py`) share these lines. Nothing here may import aiohttp
+or the tables: readers are small.
 """
 
 from __future__ import annotations
 
+import hashlib
+import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
-from aiohttp.helpers import rfc822_formatted_time
-from aiohttp.web import BaseRequest, Response, StreamResponse
+import msgspec
 
-from hexhub.http import responses
-from hexhub.repositories.topics import State, Topic, Topics
+from hexhub.http.tallies import Tallies
+from hexhub.marks import Marks, Stamp
 
-ENTRIES_MAX = 20_000
+if TYPE_CHECKING:
+    from hexhub.http.gate import Gate
+
+BYTES_MAX = 64 * 1024 * 1024
+OVERHEAD = 1024
+"""What an answer takes beside its body, about."""
 HEAD_SIZE_MAX = 2048
 LINES_MAX = 24
+RECOGNISED_MAX = 4096
 
 PLAIN = bytes(range(0x20, 0x7F)) + b"\r\n"
 ACCEPTS = frozenset({b"", b"*/*", b"application/json"})
 """Values of Accept that mean the registry everywhere; any other may mean another answer."""
 
 IGNORED_HEADERS = frozenset(
-    {b"user-agent", b"accept-encoding", b"accept-language", b"te", b"pragma"}
+    {
+        b"user-agent",
+        b"accept-encoding",
+        b"accept-language",
+        b"te",
+        b"pragma",
+        b"via",
+        b"x-forwarded-host",
+        b"x-forwarded-port",
+        b"x-forwarded-proto",
+        b"x-real-ip",
+    }
 )
+REQUEST_ID_LENGTHS = range(20, 201)
+
+Body: TypeAlias = "bytes | memoryview"
+Key: TypeAlias = tuple[bytes, bytes, bytes]
 
 
-@dataclass(frozen=True, slots=True)
-class Ticket:
-    """The promise that an answer about a topic was made after this moment."""
+class Kept(msgspec.Struct, frozen=True, array_like=True):
+    """An answer: its head around the request id and the date, and where its body is.
 
-    topic: Topic
-    state: State
+    `kind`: `GET`, `HEAD` or `304`. `credential`: a digest of the header that got this answer, empty
+    without one; `public`: any credential gets it. `limited`: counts against the caller's limit of
+    requests, which is not done here. `counted`: what one more such answer adds one to. `path`: the
+    file of `size` bytes that is the body; empty when the body is in memory. `until`: unix seconds.
+    """
+
+    target: bytes
+    kind: bytes
+    credential: bytes
+    public: bool
+    stamp: Stamp
     until: float | None
-    on_hit: Callable[[], None] | None
-
-
-@dataclass(frozen=True, slots=True)
-class Kept:
-    """The head of an answer around its request id and its date, and the body."""
-
-    topic: Topic
     before_id: bytes
     before_date: bytes
     after_date: bytes
-    body: bytes
     etag: str
-    until: float | None
     route: str
+    method: str
     status: int
-    observe: Callable[[float], None]
-    on_hit: Callable[[], None] | None
+    actor: str | None = None
+    limited: bool = False
+    counted: tuple[str, ...] = ()
+    path: str = ""
+    size: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(msgspec.Struct, frozen=True):
     """A request that was recognised; `method` is GET or HEAD."""
 
     method: bytes
     target: bytes
-    host: str
-    tags: str
+    host: str = ""
+    tags: str = ""
+    credential: bytes = b""
+    forwarded: str = ""
+    request_id: str = ""
+    agent: bool = False
+
+
+class Answer:
+    """A kept answer with its body."""
+
+    __slots__ = ("body", "kept")
+
+    def __init__(self, kept: Kept, body: Body) -> None:
+        self.kept = kept
+        self.body = body
 
 
 class HotAnswers:
-    """Answers by path and kind of request: `GET`, `HEAD`, or `304`."""
+    """Answers by path, kind and credential, the oldest given up first."""
 
-    def __init__(self, topics: Topics) -> None:
-        self._topics = topics
-        self._kept: dict[tuple[bytes, bytes], Kept] = {}
-        self._about: dict[Topic, set[tuple[bytes, bytes]]] = {}
-        topics.watch(self._changed)
-
-    def ticket(
+    def __init__(
         self,
-        topic: Topic,
+        marks: Marks,
         *,
-        for_s: float | None = None,
-        on_hit: Callable[[], None] | None = None,
-    ) -> Ticket:
-        """To be taken before an answer is made; `for_s` bounds how long it stays true."""
-        until = None if for_s is None else time.monotonic() + for_s
-        return Ticket(topic, self._topics.state(topic), until, on_hit)
-
-    def remember(
-        self,
-        ticket: Ticket,
-        request: BaseRequest,
-        response: StreamResponse,
-        route: str,
-        observe: Callable[[float], None],
+        lent: Callable[[], bool],
+        now: Callable[[], float] = time.time,
+        bytes_max: int = BYTES_MAX,
     ) -> None:
-        """Keep an answer that was sent, if it is one that may be sent again."""
-        kind = _kind(request, response)
-        if kind is None or self._topics.state(ticket.topic) != ticket.state:
-            return
-        assert isinstance(response, Response)
-        key = (request.raw_path.encode(), kind)
-        body = response.body if kind == b"GET" else b""
-        if not isinstance(body, bytes) or len(self._kept) >= ENTRIES_MAX:
-            return
-        before_id, before_date, after_date = _head(response)
-        self._kept[key] = Kept(
-            topic=ticket.topic,
-            before_id=before_id,
-            before_date=before_date,
-            after_date=after_date,
-            body=body,
-            etag=response.headers.get("ETag", ""),
-            until=ticket.until,
-            route=route,
-            status=response.status,
-            observe=observe,
-            on_hit=ticket.on_hit if kind != b"HEAD" else None,
-        )
-        self._about.setdefault(ticket.topic, set()).add(key)
+        """`lent`: whether reads with credentials may be answered; `now`: unix seconds."""
+        self.marks = marks
+        self.now = now
+        self._lent = lent
+        self._bytes_max = bytes_max
+        self._bytes = 0
+        self._answers: dict[Key, Answer] = {}
 
-    def find(self, asked: Asked) -> Kept | None:
-        """The answer to a recognised request, if it is known."""
-        kept = self._kept.get((asked.target, asked.method))
-        if kept is not None and asked.tags and responses.listed(asked.tags, kept.etag):
-            kept = self._kept.get((asked.target, b"304")) if asked.method == b"GET" else None
-        if kept is not None and kept.until is not None and kept.until < time.monotonic():
-            self._drop(kept.topic)
+    def keep(self, kept: Kept, body: Body) -> None:
+        """Send this from now on, if it still holds."""
+        cost = len(body) + OVERHEAD
+        if not self.marks.holds(kept.stamp) or cost > self._bytes_max // 8:
+            return
+        key = (kept.target, kept.kind, kept.credential)
+        self._drop(key)
+        self._answers[key] = Answer(kept, body)
+        self._bytes += cost
+        while self._bytes > self._bytes_max:
+            self._drop(next(iter(self._answers)))
+
+    def find(self, asked: Asked) -> Answer | None:
+        """The answer to a recognised request, if it is known and holds."""
+        answer = self._of(asked, asked.method)
+        if answer is not None and asked.tags and listed(asked.tags, answer.kept.etag):
+            answer = self._of(asked, b"304") if asked.method == b"GET" else None
+        if answer is None:
             return None
-        return kept
+        kept = answer.kept
+        if not self.marks.holds(kept.stamp) or (
+            kept.until is not None and kept.until <= self.now()
+        ):
+            self._drop((kept.target, kept.kind, kept.credential))
+            return None
+        if kept.credential and not self._lent():
+            return None
+        return answer
 
-    def _changed(self, topic: Topic | None) -> None:
-        if topic is None:
-            self._kept.clear()
-            self._about.clear()
-        else:
-            self._drop(topic)
+    def _of(self, asked: Asked, kind: bytes) -> Answer | None:
+        answer = self._answers.get((asked.target, kind, asked.credential))
+        if answer is None and asked.credential:
+            answer = self._answers.get((asked.target, kind, b""))
+            if answer is not None and not answer.kept.public:
+                return None
+        return answer
 
-    def _drop(self, topic: Topic) -> None:
-        for key in self._about.pop(topic, ()):
-            self._kept.pop(key, None)
-
-
-def _kind(request: BaseRequest, response: StreamResponse) -> bytes | None:
-    if not isinstance(response, Response) or "Connection" in response.headers:
-        return None
-    if request.headers.get("Accept", "").encode() not in ACCEPTS or "Range" in request.headers:
-        return None
-    if response.status == 304 and request.method == "GET":
-        return b"304"
-    if response.status != 200:
-        return None
-    return {"GET": b"GET", "HEAD": b"HEAD"}.get(request.method)
+    def _drop(self, key: Key) -> None:
+        answer = self._answers.pop(key, None)
+        if answer is not None:
+            self._bytes -= len(answer.body) + OVERHEAD
 
 
-def _head(response: Response) -> tuple[bytes, bytes, bytes]:
-    """The head as it was sent, cut at the request id and at the date, which are new each time."""
-    lines = [f"HTTP/1.1 {response.status} {response.reason}"]
-    lines += [f"{name}: {value}" for name, value in response.headers.items()]
-    head = "\r\n".join(lines) + "\r\n\r\n"
-    before, request_id, rest = head.partition(response.headers["X-Request-Id"])
-    middle, date, after = rest.partition(response.headers["Date"])
-    assert request_id
-    assert date
-    return before.encode(), middle.encode(), after.encode()
+class Hit:
+    """What is to be sent, and to be told of it afterwards."""
+
+    __slots__ = ("answer", "asked", "began", "head", "ip", "request_id")
+
+    def __init__(
+        self, answer: Answer, asked: Asked, head: bytes, ip: str, request_id: str, began: float
+    ) -> None:
+        self.answer = answer
+        self.asked = asked
+        self.head = head
+        self.ip = ip
+        self.request_id = request_id
+        self.began = began
+
+
+class RequestLog(Protocol):
+    """Writes the line of a request, when that is wanted."""
+
+    @property
+    def wanted(self) -> bool: ...
+
+    def write(self, hit: Hit, seconds: float) -> None: ...
+
+
+class HotPath:
+    """Finds the answer to bytes; counts and logs what was sent as the ordinary way does."""
+
+    def __init__(
+        self,
+        answers: HotAnswers,
+        gate: Callable[[], Gate | None],
+        tallies: Tallies,
+        count: Callable[[tuple[str, ...]], None],
+        log: RequestLog,
+        docs_host: str | None = None,
+    ) -> None:
+        """`gate`: the rules about addresses; None while they are not known.
+
+        `count` hears what was fetched, when that is counted.
+        """
+        self.closing = False
+        self.answered = 0
+        self.answers = answers
+        self._gate = gate
+        self._tallies = tallies
+        self._count = count
+        self._log = log
+        self._docs_host = docs_host.lower() if docs_host else None
+        self._recognised: dict[bytes, Asked] = {}
+        self._ids: list[str] = []
+
+    def find(self, data: bytes, peer: str) -> Hit | None:
+        """The answer to a request that is recognised and known."""
+        if self.closing:
+            return None
+        began = time.monotonic()
+        asked = self._recognised.get(data) or self._recognise(data)
+        if asked is None:
+            return None
+        answer = self.answers.find(asked)
+        if answer is None:
+            return None
+        kept, gate = answer.kept, self._gate()
+        if gate is None or (kept.limited and not asked.agent):
+            return None
+        ip = gate.client(peer, asked.forwarded)
+        if not gate.admits(ip, limited=kept.limited):
+            return None
+        request_id = asked.request_id or self._new_id()
+        head = b"".join(
+            (kept.before_id, request_id.encode(), kept.before_date, _date(), kept.after_date)
+        )
+        return Hit(answer, asked, head, ip, request_id, began)
+
+    def sent(self, hit: Hit) -> None:
+        """Count and log it."""
+        seconds = time.monotonic() - hit.began
+        kept = hit.answer.kept
+        self.answered += 1
+        self._tallies.add(kept.route, kept.method, kept.status, seconds)
+        if kept.counted:
+            self._count(kept.counted)
+        if self._log.wanted:
+            self._log.write(hit, seconds)
+
+    def _recognise(self, data: bytes) -> Asked | None:
+        """A client repeats its head byte for byte, so what it means is worth remembering."""
+        asked = recognise(data)
+        if asked is None or asked.host.lower() == self._docs_host:
+            return None
+        if not asked.request_id:
+            if len(self._recognised) >= RECOGNISED_MAX:
+                self._recognised.clear()
+            self._recognised[data] = asked
+        return asked
+
+    def _new_id(self) -> str:
+        """16 random bytes in hex; asking the system for many at once is cheaper."""
+        if not self._ids:
+            text = os.urandom(16 * 128).hex()
+            self._ids = [text[at : at + 32] for at in range(0, len(text), 32)]
+        return self._ids.pop()
 
 
 def recognise(data: bytes) -> Asked | None:
@@ -177,32 +285,39 @@ def recognise(data: bytes) -> Asked | None:
     if data.find(b"\r\n\r\n") != len(data) - 4:
         return None
     lines = data[:-4].split(b"\r\n")
-    if len(lines) > LINES_MAX or data.count(b"\n") != len(lines) + 1 != data.count(b"\r"):
+    if len(lines) > LINES_MAX or not data.count(b"\n") == len(lines) + 1 == data.count(b"\r"):
         return None
     parts = lines[0].split(b" ")
     if len(parts) != 3 or parts[2] != b"HTTP/1.1" or parts[0] not in (b"GET", b"HEAD"):
         return None
-    values = _known_headers(lines[1:])
-    return None if values is None else Asked(parts[0], parts[1], *values)
+    return _asked(parts[0], parts[1], lines[1:])
 
 
-def _known_headers(lines: list[bytes]) -> tuple[str, str] | None:
-    """Host and If-None-Match, empty without one; None when any header is not plain and known."""
-    seen: set[bytes] = set()
-    host = tags = b""
+def _asked(method: bytes, target: bytes, lines: list[bytes]) -> Asked | None:
+    """With these headers; None when any is not plain and known."""
+    found: dict[bytes, bytes] = {}
     for line in lines:
         name, colon, value = line.partition(b":")
-        name, value = name.lower(), value.strip(b" ")
-        if not colon or name in seen:
+        name = name.lower()
+        if not colon or name in found:
             return None
-        seen.add(name)
-        if name == b"if-none-match":
-            tags = value
-        elif name == b"host":
-            host = value
-        elif name not in IGNORED_HEADERS and not _harmless(name, value):
-            return None
-    return host.decode(), tags.decode()
+        found[name] = value.strip(b" ")
+    request_id = found.get(b"x-request-id", b"")
+    if request_id and len(request_id) not in REQUEST_ID_LENGTHS:
+        return None
+    if not all(name in IGNORED_HEADERS or _harmless(name, found[name]) for name in found):
+        return None
+    credential = found.get(b"authorization")
+    return Asked(
+        method=method,
+        target=target,
+        host=found.get(b"host", b"").decode(),
+        tags=found.get(b"if-none-match", b"").decode(),
+        credential=digest(credential) if credential is not None else b"",
+        forwarded=found.get(b"x-forwarded-for", b"").decode(),
+        request_id=request_id.decode(),
+        agent=b"user-agent" in found,
+    )
 
 
 def _harmless(name: bytes, value: bytes) -> bool:
@@ -213,7 +328,14 @@ def _harmless(name: bytes, value: bytes) -> bool:
             return value.lower() == b"keep-alive"
         case b"content-length":
             return value == b"0"
+        case b"host" | b"if-none-match" | b"authorization" | b"x-forwarded-for" | b"x-request-id":
+            return True
     return False
+
+
+def digest(credential: bytes) -> bytes:
+    """How a value of `Authorization` is known; the value itself is not kept."""
+    return hashlib.sha256(credential).digest()
 
 
 def is_whole(data: bytes) -> bool:
@@ -229,15 +351,24 @@ def is_whole(data: bytes) -> bool:
     )
 
 
-def compose(kept: Kept, request_id: str) -> bytes:
-    """The bytes of an answer, with the date of now."""
-    return b"".join(
-        (
-            kept.before_id,
-            request_id.encode(),
-            kept.before_date,
-            rfc822_formatted_time().encode(),
-            kept.after_date,
-            kept.body,
-        )
+def listed(tags: str, etag: str) -> bool:
+    """Whether a value of `If-None-Match` names this tag."""
+    return tags == "*" or any(
+        tag.strip().removeprefix("W/").strip('"') == etag.strip('"') for tag in tags.split(",")
     )
+
+
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_dated: tuple[int, bytes] = (0, b"")
+
+
+def _date() -> bytes:
+    """The value of `Date`, now."""
+    global _dated
+    second = int(time.time())
+    if _dated[0] != second:
+        year, month, day, hour, minute, secs, weekday, *_ = time.gmtime(second)
+        text = f"{_DAYS[weekday]}, {day:02} {_MONTHS[month - 1]} {year} {hour:02}:{minute:02}:{secs:02} GMT"
+        _dated = (second, text.encode())
+    return _dated[1]

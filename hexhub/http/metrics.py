@@ -2,40 +2,66 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
+from itertools import accumulate
 
 from prometheus_client import (
     CollectorRegistry,
-    Counter,
     Gauge,
-    Histogram,
+    Metric,
     ProcessCollector,
     generate_latest,
 )
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
+from prometheus_client.registry import Collector
 
 from hexhub import __version__
 from hexhub.http.mirror_metrics import MirrorCollector
 from hexhub.http.node_metrics import NodeCollector
+from hexhub.http.tallies import BOUNDS, Tallies
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class RequestCounts(Collector):
+    def __init__(self, tallies: Tallies) -> None:
+        self._tallies = tallies
+
+    def collect(self) -> Iterator[Metric]:
+        family = CounterMetricFamily(
+            "hexhub_http_requests", "Requests answered.", labels=("route", "method", "status")
+        )
+        for (route, method, status), count in self._tallies.sums.requests.items():
+            family.add_metric((route, method, str(status)), count)
+        yield family
+
+
+class RequestDurations(Collector):
+    def __init__(self, tallies: Tallies) -> None:
+        self._tallies = tallies
+
+    def collect(self) -> Iterator[Metric]:
+        family = HistogramMetricFamily(
+            "hexhub_http_request_duration_seconds",
+            "From the request's head to the end of the answer.",
+            labels=("route",),
+        )
+        sums = self._tallies.sums
+        bounds = [*map(str, BOUNDS), "+Inf"]
+        for route, counts in sums.durations.items():
+            buckets = list(zip(bounds, map(float, accumulate(counts)), strict=True))
+            family.add_metric((route,), buckets, sums.seconds[route])
+        yield family
 
 
 class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self.requests = Counter(
-            "hexhub_http_requests",
-            "Requests answered.",
-            ("route", "method", "status"),
-            registry=self.registry,
-        )
-        self.durations = Histogram(
-            "hexhub_http_request_duration_seconds",
-            "From the request's head to the end of the answer.",
-            ("route",),
-            buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10),
-            registry=self.registry,
-        )
+        self.tallies = Tallies()
+        self.requests = RequestCounts(self.tallies)
+        self.durations = RequestDurations(self.tallies)
+        self.registry.register(self.requests)
+        self.registry.register(self.durations)
         self.in_flight = Gauge(
             "hexhub_http_requests_in_flight", "Requests being answered.", registry=self.registry
         )
@@ -49,21 +75,9 @@ class Metrics:
         )
         build.labels(version=__version__).set(1)
 
-    def observer(self, route: str, method: str, status: int) -> Callable[[float], None]:
-        """Counts one more request of this kind, given its seconds."""
-        count = self.requests.labels(route=route, method=method, status=status).inc
-        observe = self.durations.labels(route=route).observe
-
-        def record(seconds: float) -> None:
-            count()
-            observe(seconds)
-
-        return record
-
     def observe(self, route: str, method: str, status: int, seconds: float) -> None:
         """Count one request."""
-        self.requests.labels(route=route, method=method, status=status).inc()
-        self.durations.labels(route=route).observe(seconds)
+        self.tallies.add(route, method, status, seconds)
 
     def render(self) -> bytes:
         """The text that Prometheus scrapes."""

@@ -23,7 +23,7 @@ from cluster import (
     Overloaded,
 )
 from hexhub import errors
-from hexhub.http import negotiation
+from hexhub.http import hot_path, negotiation
 from hexhub.http.call import Call
 
 VARY = "accept, accept-encoding"
@@ -185,18 +185,11 @@ def is_fresh(request: BaseRequest, etag: str, modified: datetime | None = None) 
     """Whether the client's copy is this one; an empty `If-None-Match` counts as absent."""
     tags = request.headers.get("If-None-Match", "").strip()
     since = _date(request.headers.get("If-Modified-Since")) if modified else None
-    if tags and not listed(tags, etag):
+    if tags and not hot_path.listed(tags, etag):
         return False
     if since and modified and modified.replace(microsecond=0) > since:
         return False
     return bool(tags or since)
-
-
-def listed(tags: str, etag: str) -> bool:
-    """Whether a value of `If-None-Match` names this tag."""
-    return tags == "*" or any(
-        tag.strip().removeprefix("W/").strip('"') == etag.strip('"') for tag in tags.split(",")
-    )
 
 
 def _date(text: str | None) -> datetime | None:

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from aiohttp.web import BaseRequest, StreamResponse
 
+from hexhub.http.wire import STALL_S as STALL_S
+
 FIRST = 16 * 1024
 """Sent together with the head, the ordinary way."""
 TURN = 1 << 20
 """Bytes before others get their turn."""
-STALL_S = 60.0
-"""A client that takes nothing for so long is taken for gone."""
 
 
 def possible(request: BaseRequest) -> bool:
@@ -69,7 +69,7 @@ async def _send(sock: int, file: int, start: int, end: int) -> int:
         try:
             sent = os.sendfile(sock, file, start, min(TURN, end - start))
         except BlockingIOError:
-            await _writable(sock)
+            await writable(sock)
             continue
         if sent == 0:
             return start
@@ -78,7 +78,8 @@ async def _send(sock: int, file: int, start: int, end: int) -> int:
     return start
 
 
-async def _writable(sock: int) -> None:
+async def writable(sock: int) -> None:
+    """Wait until the socket takes bytes again. Raises TimeoutError when it does not."""
     loop = asyncio.get_running_loop()
     ready = asyncio.Event()
     loop.add_writer(sock, ready.set)

@@ -6,7 +6,7 @@ Never a 401, which would start an interactive login that hangs CI: what may not 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from aiohttp.web import Response, StreamResponse
 
@@ -16,12 +16,15 @@ from hexhub.domain.actors import Actor
 from hexhub.domain.releases import PACKAGE_WINDOW
 from hexhub.errors import HubError, NotFound, Unauthenticated
 from hexhub.formats import resource_path
-from hexhub.http import auth, blobs, responses
+from hexhub.http import auth, blobs, hits, responses
 from hexhub.http.call import Call
+from hexhub.http.learning import Ticket
 from hexhub.http.routes import Access, Handler, Route, Routes
 from hexhub.repositories.mirror import Mirror
 from hexhub.schema import PUBLIC, Package, Policy, Release
 from hexhub.sites import repo_mirror
+from hexhub.storage.local import LocalStorage
+from hexhub.storage.peers import PeerStorage
 
 READER = Access("who may fetch from the repository")
 ANYONE = Access("anyone")
@@ -111,11 +114,28 @@ def _expect_again(
     package: str,
     *,
     for_s: float | None = None,
-    on_hit: Callable[[], None] | None = None,
+    counted: hits.What = (),
 ) -> None:
-    """Let the answer be sent again without us, where it is the same for everyone."""
-    if call.hot is not None and _scope(call) == "public" and call.hub.anonymous_read == "true":
-        call.ticket = call.hot.ticket((PUBLIC, package), for_s=for_s, on_hit=on_hit)
+    """Let the answer be sent again without us: to everyone, or to who shows the same credential.
+
+    `for_s` bounds how long it stays true. To be called before the rows of the package are looked at.
+    """
+    hub, repository = call.hub, _repository(call)
+    if call.hot is None or (repository != PUBLIC and hub.held_back.rules.of(repository).rules):
+        return  # rules hold back by time, too
+    topic = (repository, package)
+    until = None if for_s is None else call.now.timestamp() + for_s
+    files = isinstance(hub.storage, LocalStorage | PeerStorage)
+    if not call.actor.anonymous:
+        call.ticket = auth.ticket(call, topic, until, counted, files=files)
+    elif _scope(call) == "public" and _sees_ours(call):
+        call.ticket = Ticket(
+            stamp=hub.topics.stamp(topic),
+            until=until,
+            public=files,  # a bucket is another place, where no credential is sent to
+            counted=counted,
+            files=files,
+        )
 
 
 def _mirror(call: Call) -> Mirror | None:
@@ -154,7 +174,7 @@ async def tarball(call: Call) -> StreamResponse:
         call,
         release.package,
         for_s=None if settled else left,
-        on_hit=lambda: hub.counters.download(release, hub.now()),
+        counted=hits.download(release),
     )
     response = await blobs.answer(
         call.request,
@@ -179,6 +199,7 @@ async def docs_archive(call: Call) -> StreamResponse:
     release = _release(call, path)
     if release.docs_checksum is None:
         raise NotFound
+    _expect_again(call, release.package)
     return await blobs.answer(
         call.request,
         call.hub.storage,

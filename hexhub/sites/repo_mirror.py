@@ -9,9 +9,9 @@ from aiohttp.web import Response, StreamResponse
 
 from hexhub.errors import HubError, NotFound, RefusedByRule, Unavailable
 from hexhub.formats import resource_path
-from hexhub.http import blobs, responses
+from hexhub.http import blobs, hits, responses
 from hexhub.http.call import Call
-from hexhub.http.hot_path import Ticket
+from hexhub.http.learning import Ticket
 from hexhub.repositories import SignedResource
 from hexhub.repositories.mirror import Mirror
 from hexhub.repositories.mirrored import Copy
@@ -58,7 +58,7 @@ async def shelved(call: Call, path: str, scope: str) -> StreamResponse:
     shelf, mirror = call.hub.shelf, call.hub.mirror
     assert shelf is not None
     assert mirror is not None
-    ticket = _ticket(call, mirror, path.removeprefix("packages/") if "/" in path else "", scope)
+    ticket = _ticket(call, path.removeprefix("packages/") if "/" in path else "", scope)
     if path in ("names", "versions"):
         found = await shelf.list(path)
     else:
@@ -117,7 +117,7 @@ async def _answer(
     topic: str | None = None,
 ) -> StreamResponse:
     """`topic`: the package whose changes end that this answer is sent again; None: it never is."""
-    ticket = _ticket(call, mirror, topic, scope) if topic is not None else None
+    ticket = _ticket(call, topic, scope) if topic is not None else None
     copy = await find()
     call.ticket = ticket if copy.state == "hit" else None
     try:
@@ -133,15 +133,15 @@ async def _answer(
         return await _of(call, again, scope, age)
 
 
-def _ticket(call: Call, mirror: Mirror, topic: str, scope: str) -> Ticket | None:
+def _ticket(call: Call, topic: str, scope: str) -> Ticket | None:
     """Leave to send an answer again for a second, in which its age is right."""
     if call.hot is None or scope != "public" or call.hub.anonymous_read != "true":
         return None
-
-    def count() -> None:
-        mirror.mirrored.answers["hit"] += 1
-
-    return call.hot.ticket((PUBLIC, topic), for_s=AGAIN_S, on_hit=count)
+    return Ticket(
+        stamp=call.hub.topics.stamp((PUBLIC, topic)),
+        until=call.now.timestamp() + AGAIN_S,
+        counted=hits.MIRRORED,
+    )
 
 
 async def _of(call: Call, copy: Copy, scope: str, age: str) -> StreamResponse:

@@ -41,7 +41,10 @@ async def test_a_head_that_drips_ends_the_connection_too(
         connection.send(b"GET /api HTTP/1.1\r\nx: ")
         for _ in range(1000):
             connection.send(b"y")
-            assert await connection.silent(0.01), "nothing is said to who asked nothing"
+            try:
+                assert await connection.silent(0.01), "nothing is said to who asked nothing"
+            except ConnectionError:
+                break  # a byte met the closed end
             if connection.reader.at_eof():
                 break
         else:
