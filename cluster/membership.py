@@ -319,6 +319,13 @@ class Membership:
                 f"a member called {peer.name} is there already: choose another name, or remove it "
                 "first when its disk is gone"
             )
+        for one in raft.peers.reachable() | {raft.member}:
+            if one != peer.member and self._here.addresses.get(one) == peer.address:
+                host, port = peer.address
+                return No(
+                    f"{peer.name} says that it is reached at {host}:{port}, but {name_of(one)} is: "
+                    "each member needs an address or a port of its own"
+                )
         return None
 
     def _elsewhere(self) -> No | None:

@@ -100,6 +100,10 @@ class Mesh:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
+    def lost(self) -> frozenset[str]:
+        """Members that were dialled in vain, and have not come by themselves."""
+        return frozenset(member for member, one in self._tries.items() if one.failures)
+
     def _look(self, member: str, now: float) -> None:
         if self._raft.carrier.has(member):
             self._tries.pop(member, None)

@@ -8,6 +8,7 @@ import logging
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from cluster.discovery import Discovery, Peer
 from cluster.disk import State
 from cluster.errors import (
     ClusterError,
+    Damaged,
     DataInUse,
     DiskFull,
     DiskReadOnly,
@@ -31,7 +33,7 @@ from cluster.errors import (
 from cluster.files import Durations, free_bytes, is_read_only
 from cluster.links import Address, Hello, Link, hang_up
 from cluster.membership import Membership, first_of, keep_promise, promised
-from cluster.mesh import Book, Mesh
+from cluster.mesh import LOOK_SECONDS, Book, Mesh
 from cluster.migrate import is_current, migrate, refuse_newer
 from cluster.raft import Raft
 from cluster.store import Store
@@ -44,7 +46,12 @@ READY_SECONDS = 60.0
 GATHER_SECONDS = 0.3
 WATCH_SECONDS = 0.25
 LOST_SECONDS = 3.0
+KNOWN_SECONDS = 3.0
 ADDRESSES, EMPTY, LOCK = "addresses", "empty", "lock"
+REPLACE = (
+    "One of several members: remove it there, and have it join anew with an empty directory. A "
+    "lone one: restore a snapshot or a backup"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,6 +224,28 @@ class Node:
     def address(self) -> Address:
         """Where other members reach it; port 0 when they do not."""
         return self._at
+
+    async def caught_up(self) -> None:
+        """Return once what was acknowledged anywhere is here, and who acknowledges waits for us.
+
+        For the second a member has to hear this one, not only the leader; one that is not reached
+        is waited for no longer than KNOWN_SECONDS. NoLeader.
+        """
+        await self.store.barrier()
+        raft = self.raft
+        if raft.alone:
+            return
+        since, end = time.monotonic(), self._loop.time() + KNOWN_SECONDS
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            if not self._unheard(raft, since) or self._loop.time() > end:
+                break
+        await self.store.barrier()
+
+    def _unheard(self, raft: Raft, since: float) -> bool:
+        """Whether a member that can be reached has not answered us since then."""
+        lost = frozenset[str]() if self._mesh is None else self._mesh.lost()
+        return not raft.others <= raft.peers.answered(since) | lost
 
     def lease_valid(self) -> bool:
         """Whether a read with credentials may be answered here without a barrier."""
@@ -640,13 +669,16 @@ def recover(directory: Path, *, name: str) -> tuple[int, int]:
 
 
 async def _reconcile(settings: NodeSettings) -> Opened:
-    return await asyncio.to_thread(
-        boot.reconcile,
-        settings.directory,
-        settings.name,
-        map_size=settings.map_size,
-        room=lambda size: _room(settings, size),
-    )
+    try:
+        return await asyncio.to_thread(
+            boot.reconcile,
+            settings.directory,
+            settings.name,
+            map_size=settings.map_size,
+            room=lambda size: _room(settings, size),
+        )
+    except Damaged as error:
+        raise Damaged(f"{error}. {REPLACE}") from error
 
 
 def _take(directory: Path) -> int:

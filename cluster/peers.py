@@ -78,6 +78,7 @@ class Peers:
         self._clock = clock
         self.applied: dict[str, int] = {}
         self._heard: dict[str, float] = {}
+        self._ponged: dict[str, float] = {}
         self._pinged = -1.0
         self._told = 0
         self._seq = random.getrandbits(48)  # an answer to who we were before is none (C12)
@@ -121,6 +122,10 @@ class Peers:
         """The others that were heard lately."""
         since = self._clock() - REACHABLE_SECONDS
         return frozenset(m for m in self._facts.others if self._heard.get(m, -9.0) >= since)
+
+    def answered(self, since: float) -> frozenset[str]:
+        """The others that have answered a ping that was sent after `since`: they hear us."""
+        return frozenset(member for member, sent in list(self._ponged.items()) if sent >= since)
 
     def quorum(self) -> bool:
         """Whether a write would find a leader and a majority, as far as is known here."""
@@ -277,6 +282,7 @@ class Peers:
 
     def _on_pong(self, member: str, message: Message) -> None:
         facts, now = self._facts, self._clock()
+        self._ponged[member] = message["sent"]
         if message["led"]:
             self._unled.pop(member, None)
         else:

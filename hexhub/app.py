@@ -555,7 +555,7 @@ async def _last_flush(hub: Hub) -> None:
 async def _caught_up(node: Node) -> None:
     """Come as far as the others before anything is answered; alone in a minority, go on as it is."""
     with suppress(ClusterError):
-        await node.store.barrier()
+        await node.caught_up()
 
 
 async def _formed(node: Node) -> None:

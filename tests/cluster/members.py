@@ -78,6 +78,18 @@ class Members:
         await asyncio.gather(*(node.close() for node in self.nodes.values()))
 
 
+class Seen:
+    """A discovery that finds whoever is put in."""
+
+    def __init__(self) -> None:
+        self.found: list[Peer] = []
+
+    async def peers(self) -> list[Peer]:
+        return self.found
+
+    async def close(self) -> None: ...
+
+
 def known(*nodes: Node) -> Fixed:
     """A discovery that names these."""
     return Fixed(Peer(node.settings.name, *node.address) for node in nodes)

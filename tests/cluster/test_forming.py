@@ -9,22 +9,10 @@ from pathlib import Path
 import pytest
 
 from cluster import Node, NoLeader, boot
-from cluster.discovery import Discovery, Peer
+from cluster.discovery import Discovery
 from cluster.membership import keep_promise, promised
-from tests.cluster.members import Members, get, known, until
+from tests.cluster.members import Members, Seen, get, known, until
 from tests.cluster.tables import Counter, increment
-
-
-class Seen:
-    """A discovery that finds whoever is put in."""
-
-    def __init__(self) -> None:
-        self.found: list[Peer] = []
-
-    async def peers(self) -> list[Peer]:
-        return self.found
-
-    async def close(self) -> None: ...
 
 
 @pytest.fixture

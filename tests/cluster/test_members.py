@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from itertools import chain
 from pathlib import Path
@@ -22,8 +23,9 @@ from cluster import (
     snapshots,
 )
 from cluster.links import Link
+from cluster.mesh import Mesh
 from cluster.snapshots import load
-from tests.cluster.members import Members, get, until, written
+from tests.cluster.members import Members, Seen, get, known, until, written
 from tests.cluster.tables import Counter, Note, increment, put
 
 
@@ -63,6 +65,35 @@ async def test_writes_from_all_members_at_once_are_serializable(members: Members
 
     counted = await asyncio.gather(*(count(at) for at in range(3)))
     assert sorted(chain.from_iterable(counted)) == list(range(1, 61))
+
+
+async def test_who_has_caught_up_misses_no_write_that_is_acknowledged_from_then_on(
+    members: Members, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though a member that does not lead hears later of it than the leader, and it is slow."""
+    nodes = await members.three()
+    leader = await members.leader(*nodes)
+    writer, back = [node for node in nodes if node is not leader]
+    dial = Mesh._dial
+
+    async def late(mesh: Mesh, member: str, attempt: Any) -> None:
+        if leader.raft.member not in (member, mesh._raft.member):
+            await asyncio.sleep(1.5)
+        await dial(mesh, member, attempt)
+
+    monkeypatch.setattr(Mesh, "_dial", late)
+    await back.close()
+    back = await members.open(back.settings.name, bind=back.address)
+    apply = back.raft.apply
+
+    def slowly(index: int, entry: bytes) -> Any:
+        time.sleep(0.03)
+        return apply(index, entry)
+
+    monkeypatch.setattr(back.raft, "apply", slowly)
+    await back.caught_up()
+    for _ in range(20):
+        assert await writer.store.transact(increment, "c") == get(back, Counter, "c").value
 
 
 async def test_subscribers_of_every_member_hear_of_a_write(members: Members) -> None:
@@ -116,6 +147,19 @@ async def test_all_restart_at_once_and_know_one_another(members: Members) -> Non
     )  # type: ignore[assignment]
     assert await written(nodes[1], increment, "c") == 2
     assert {member.name for member in nodes[2].members()} == {"a", "b", "c"}
+
+
+async def test_members_that_all_come_back_elsewhere_find_one_another(members: Members) -> None:
+    """As pods do: what they remember of one another is wrong, and discovery tells."""
+    nodes = await members.three()
+    await nodes[0].store.transact(increment, "c")
+    await members.close()
+    seen = Seen()
+    moved = [await members.open(name, discovery=seen) for name in "abc"]
+    assert {node.address for node in moved}.isdisjoint(node.address for node in nodes)
+    seen.found = await known(*moved).peers()
+    assert await written(moved[1], increment, "c") == 2
+    await until(lambda: all(len(node.raft.peers.reachable()) == 2 for node in moved))
 
 
 async def test_the_founder_does_not_write_alone_when_it_comes_back_alone(
@@ -305,7 +349,7 @@ async def test_a_revocation_waits_for_the_lease_of_a_member_that_is_cut_off(
     assert not cut.lease_valid() or get(cut, Note, "s", "revoked") is not None
 
 
-@pytest.mark.parametrize("changed", ["secret", "name", "schema"])
+@pytest.mark.parametrize("changed", ["secret", "name", "schema", "address"])
 async def test_who_does_not_belong_is_refused_with_words(members: Members, changed: str) -> None:
     a = await members.open("a")
     if changed == "secret":
@@ -316,6 +360,11 @@ async def test_who_does_not_belong_is_refused_with_words(members: Members, chang
         b = await members.open("a", directory=members.root / "b")
         members.nodes["first"] = a
         with pytest.raises(NotJoined, match="names must differ"):
+            await b.join(a.address)
+    elif changed == "address":
+        b = await members.open("b", advertise="localhost")
+        a._book.note({a.raft.member: b.address})
+        with pytest.raises(NotJoined, match=r"b says that it is reached at .*, but a is"):
             await b.join(a.address)
     else:
         b = await members.open("b", schema=Schema(number=2))

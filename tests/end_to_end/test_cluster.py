@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-import hashlib
-import http.client
 import json
 import signal
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import ParamSpec
 
 import pytest
 
 from tests.end_to_end import balancers, members
-from tests.end_to_end.balancers import Balancer
 from tests.end_to_end.members import MemberNode, Members, until
+from tests.end_to_end.mix import missing_mix
 from tests.end_to_end.node import Answer
-from tests.end_to_end.packages import rebar3_project, tarball
-from tests.end_to_end.rebar3 import Rebar3Project, Repository
-from tests.end_to_end.rebar3_hex import USER_AGENT, Rebar3Hex
-
-P = ParamSpec("P")
+from tests.end_to_end.rebar3_hex import USER_AGENT
+from tests.end_to_end.traffic import (
+    MixDeveloper,
+    Private,
+    Traffic,
+    fetch_by_rebar3,
+    package,
+    sha256,
+)
 
 WITHIN_S = 9.0
 """8 s until a node says that it cannot, and what a loaded machine adds."""
@@ -57,10 +57,6 @@ def _whole(three: Members) -> None:
         if not node.runs:
             node.start()
     three.wait_until_healthy()
-
-
-def package(name: str, version: str = "1.0.0") -> bytes:
-    return tarball(name, version, rebar3_project(name, version))
 
 
 def fetched(node: MemberNode, name: str, version: str = "1.0.0") -> bytes:
@@ -255,7 +251,7 @@ def test_a_rolling_restart_fails_no_request(three: Members, mara: str, tmp_path:
     assert sorted(names) == ["hub1", "hub2", "hub3"]
     by_name = {node.name: node for node in three}
     with balancers.in_front_of("nginx", three.nodes, tmp_path / "nginx") as front:
-        client = _Client(front, mara, "rolling")
+        client = Traffic(front, mara, "rolling")
         with client:
             for name in names:
                 client.wait_for_more(client.published)
@@ -273,6 +269,14 @@ def test_rebar3_publishes_and_fetches_through_nginx_for_five_minutes(
     _nodes_die(three, mara, tmp_path, "nginx", "long", rounds=1000, seconds=300.0)
 
 
+@pytest.mark.long
+@pytest.mark.skipif(missing_mix() is not None, reason=missing_mix() or "")
+def test_mix_publishes_and_fetches_through_nginx_for_five_minutes(
+    three: Members, mara: str, tmp_path: Path
+) -> None:
+    _nodes_die(three, mara, tmp_path, "nginx", "mixed", rounds=1000, seconds=300.0, with_mix=True)
+
+
 def _nodes_die(
     three: Members,
     key: str,
@@ -282,113 +286,47 @@ def _nodes_die(
     *,
     rounds: int,
     seconds: float = 60.0,
+    with_mix: bool = False,
 ) -> None:
     """Nodes are killed and started in turn; whatever a client saw succeed is on every node after."""
     pem = three.nodes[0].public_key()
     with balancers.in_front_of(program, three.nodes, folder / program) as front:
-        client = _Client(front, key, prefix)
-        with client:
+        mix = MixDeveloper(front, key, pem, folder) if with_mix else None
+        traffic = Traffic(front, key, prefix, _private(three, key, f"{prefix}_org"))
+        kills = 0
+        with traffic:
             end = time.monotonic() + seconds
             for number in range(rounds):
                 if time.monotonic() > end:
                     break
                 node = three.nodes[number % 3]
-                before = client.published
+                before = traffic.published
                 node.kill()
-                client.wait_for_more(before)
+                kills += 1
+                traffic.wait_for_more(before)
+                newest = list(traffic.seen)[-1]
                 if number % 5 == 0:
-                    _fetch_by_rebar3(
-                        front, pem, folder / f"consumer{number}", list(client.seen)[-1]
-                    )
+                    fetch_by_rebar3(front, pem, folder / f"consumer{number}", newest)
+                elif mix is not None and number % 5 == 2:
+                    mix.publish(f"{prefix}_mix{number}")
+                    mix.fetch(f"{prefix}_mix{number}")
                 node.start()
                 three.wait_until_healthy()
-        assert client.failed_reads == []
-        assert client.seen, "nothing was published"
+        assert traffic.failed_reads == []
+        assert traffic.seen, "nothing was published"
+        by_mix = mix.seen if mix is not None else {}
         for node in three:
-            for name, checksum in client.seen.items():
-                assert hashlib.sha256(fetched(node, name)).digest() == checksum, (node.name, name)
+            for name, checksum in {**traffic.seen, **by_mix}.items():
+                assert sha256(fetched(node, name)) == checksum, (node.name, name)
+        print(
+            f"{program}: {kills} kills, {len(traffic.seen)} publishes, {len(by_mix)} of mix "
+            f"({len(mix.refused) if mix else 0} refused), {len(traffic.failed_writes)} refused"
+        )
 
 
-def _fetch_by_rebar3(front: Balancer, pem: str, folder: Path, name: str) -> None:
-    repository = Repository("hexpm", f"http://127.0.0.1:{front.port}/repo", pem)
-    project = Rebar3Project(folder, f'[{{{name}, "1.0.0"}}]', [repository])
-    output = project.run("get-deps")
-    assert output.code == 0, output
-    assert project.fetched() == {name}
-
-
-class _Client:
-    """Publishes one package after another through the load balancer, and reads what it saw succeed.
-
-    Every second one is published by the requests of rebar3's plugin.
-    """
-
-    def __init__(self, front: Balancer, key: str, prefix: str) -> None:
-        self._front = front
-        self._plugin = Rebar3Hex(front, key)
-        self._key = key
-        self._prefix = prefix
-        self.seen: dict[str, bytes] = {}
-        self.failed_reads: list[str] = []
-        self.failed_writes: list[str] = []
-        self._ended = threading.Event()
-        self._writer = threading.Thread(target=self._publish)
-        self._reader = threading.Thread(target=self._read)
-
-    @property
-    def published(self) -> int:
-        return len(self.seen)
-
-    def wait_for_more(self, than: int) -> None:
-        until(lambda: self.published > than, "another publish")
-
-    def __enter__(self) -> None:
-        self._writer.start()
-        self._reader.start()
-
-    def __exit__(self, *_: object) -> None:
-        self._ended.set()
-        self._writer.join()
-        self._reader.join()
-
-    def _publish(self) -> None:
-        number = 0
-        while not self._ended.is_set():
-            number += 1
-            name = f"{self._prefix}{number}"
-            content = package(name)
-            while not self._ended.is_set():
-                status = self._status(self._publish_once, number, name, content)
-                # 422: an earlier try, whose answer was lost, had published it.
-                if status in (201, 422):
-                    self.seen[name] = hashlib.sha256(content).digest()
-                    break
-                self.failed_writes.append(f"{name}: {status}")
-                self._ended.wait(0.1)
-
-    def _read(self) -> None:
-        while not self._ended.wait(0.02):
-            for name in list(self.seen)[-3:]:
-                path = f"/repo/tarballs/{name}-1.0.0.tar"
-                status = self._status(self._fetch_once, path)
-                if status != 200:
-                    self.failed_reads.append(f"{name}: {status}")
-
-    def _publish_once(self, number: int, name: str, content: bytes) -> int:
-        if number % 2:
-            return self._plugin.publish(name, content).reply.status
-        headers = {"content-type": "application/octet-stream"}
-        path = "/api/publish?replace=false"
-        return self._front.request(
-            "POST", path, key=self._key, body=content, headers=headers
-        ).status
-
-    def _fetch_once(self, path: str) -> int:
-        return self._front.request("GET", path).status
-
-    def _status(self, ask: Callable[P, int], *args: P.args, **kwargs: P.kwargs) -> int:
-        """What was answered; 0 for nothing."""
-        try:
-            return ask(*args, **kwargs)
-        except (OSError, http.client.HTTPException):
-            return 0
+def _private(three: Members, key: str, organization: str) -> Private:
+    """A package of an organization that mara made, to be read with her key."""
+    three.nodes[0].create_organization(organization, "mara")
+    three.nodes[0].must_publish(package("ours"), key, organization)
+    reader = three.nodes[0].create_key("mara", f"repository:{organization}", name=organization)
+    return Private(f"/repo/repos/{organization}/tarballs/ours-1.0.0.tar", reader)

@@ -124,7 +124,9 @@ async def test_a_member_with_a_torn_disk_does_not_start_and_is_replaced(
         tear(tmp_path / torn)
         members.start(torn)
         assert await members.ended(torn) != 0
-        assert "Damaged" in (tmp_path / f"{torn}.log").read_text()
+        said = (tmp_path / f"{torn}.log").read_text()
+        assert "Damaged" in said
+        assert "have it join anew with an empty directory" in said
         await clients.go_on()
         await asked(members, "remove", torn)
         members.start(torn)
