@@ -240,6 +240,8 @@ async def _open_node(config: Config, root: bytes, discovery: Discovery | None) -
     except ClusterError as error:
         raise Refused(str(error)) from error
     except OSError as error:
+        if error.filename is not None:
+            raise Refused(f"{error.filename}: {error.strerror}") from error
         host, port = bound(config)
         raise Refused(
             f"cannot listen for other nodes on {host}, port {port} ({error.strerror or error}): "

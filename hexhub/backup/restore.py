@@ -1,7 +1,8 @@
 """Restore a backup into an empty data directory, offline. Until the last rename nothing counts.
 
 A restore that was cut off leaves `restoring/` in the data directory: a node refuses to start beside
-it, and the next restore begins anew. Objects are put first, the tables are moved into place last.
+it, and the next restore begins anew. Objects are put first, the tables are moved into place last;
+cut off after that, it is whole, and the next start takes away what is left of it.
 """
 
 from __future__ import annotations
@@ -38,17 +39,34 @@ class Target:
 
 
 def unfinished(data_dir: Path) -> bool:
-    """Whether a restore into this directory was cut off."""
-    return (data_dir / RESTORING).exists()
+    """Whether a restore into this directory was cut off. What one that was not left is taken away."""
+    made = data_dir / RESTORING
+    if made.exists() and _has_tables(data_dir):
+        shutil.rmtree(made)
+    return made.exists()
 
 
 def check_empty(data_dir: Path) -> None:
     """Raises NotWhole when there are tables already."""
-    folder = data_dir / CLUSTER
-    if folder.exists() and any(folder.iterdir()):
+    if _has_tables(data_dir):
         raise NotWhole(
             f"{data_dir} already holds a hub: restore into an empty DATA_DIR, or move it away first"
         )
+
+
+def begin(data_dir: Path) -> Path:
+    """Mark that a restore is under way: no node starts here until it is done. Raises NotWhole."""
+    check_empty(data_dir)
+    made = data_dir / RESTORING
+    shutil.rmtree(made, ignore_errors=True)
+    made.mkdir(parents=True, mode=0o700)
+    sync_folder(data_dir)
+    return made
+
+
+def _has_tables(data_dir: Path) -> bool:
+    folder = data_dir / CLUSTER
+    return folder.exists() and any(folder.iterdir())
 
 
 async def restore(
@@ -58,12 +76,8 @@ async def restore(
 
     `progress` is told the bytes of each member. Raises NotWhole, ClusterError, StorageFull.
     """
-    check_empty(target.data_dir)
     read.prove(header, old)
-    made = target.data_dir / RESTORING
-    shutil.rmtree(made, ignore_errors=True)
-    made.mkdir(parents=True, mode=0o700)
-    sync_folder(target.data_dir)
+    made = begin(target.data_dir)
     checked = await _unpack(path, made, target.storage, progress)
     await asyncio.to_thread(
         restore_tables, made / CLUSTER, made / TABLES.rstrip("/"), name=target.node

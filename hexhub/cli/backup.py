@@ -190,6 +190,7 @@ async def _restore(
     if dry_run:
         return value
     config.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    restoring.begin(config.data_dir)
     if given is None:
         keyring.keep_root_secret(config, old)
     storage = await app.open_storage(config)
