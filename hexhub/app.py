@@ -50,6 +50,8 @@ from hexhub.limits import Limits
 from hexhub.mail import Sender
 from hexhub.meeting import Meeting, advertised, bound
 from hexhub.passwords import Passwords
+from hexhub.peer_clocks import PeerClocks
+from hexhub.reloading import Reloading, openness_of
 from hexhub.rendering import Rendering
 from hexhub.repositories import verification
 from hexhub.repositories.adjusted import Adjusted
@@ -110,6 +112,7 @@ async def open_hub(
     now: Callable[[], datetime] = utc_now,
     wait: Callable[[Node], Awaitable[None]] | None = None,
     linked: bool = False,
+    reloading: Reloading | None = None,
 ) -> AsyncIterator[Hub]:
     """Everything of a node but its listening sockets; closed in reverse.
 
@@ -181,6 +184,9 @@ async def open_hub(
             jobs=Jobs(store, config.node_name, now),
             backups=_schedule(config),
             passwords=passwords,
+            clocks=PeerClocks(node.streams, config.node_name, node.members, now)
+            if node.clustered
+            else None,
             counters=Counters(store),
             sender=Sender(
                 node, config.smtp_url.reveal() if config.smtp_url else None, config.url, now
@@ -201,13 +207,9 @@ async def open_hub(
             fingerprint=signing_key.fingerprint(key),
             url=config.url,
             docs_host=config.docs_host,
-            anonymous_read=config.anonymous_read,
-            registration_open=config.registration == "open",
-            basic_auth=config.basic_auth,
-            require_two_factor=config.require_two_factor,
-            confirm_addresses=config.smtp_url is not None and not config.hex_test_mode,
+            openness=openness_of(config),
+            reload=None if reloading is None else reloading.reload,
             test_mode=config.hex_test_mode,
-            dependency_check=config.dependency_check,
             first_run_token=os.urandom(24).hex(),
             first_run_until=now() + FIRST_RUN_GOOD_FOR,
             find_peer=meeting.resolve,
@@ -219,6 +221,9 @@ async def open_hub(
             catching_up = asyncio.create_task(_catch_up(storage, store).run())
             stack.push_async_callback(_end, catching_up)
         await _first_administrator(config, hub)
+        if reloading is not None:
+            reloading.hub = hub
+            stack.callback(setattr, reloading, "hub", None)
         yield hub
 
 
@@ -269,8 +274,9 @@ def _may_sweep_bucket(node: Node, applied: int) -> bool:
 
 
 def _catch_up(storage: PeerStorage, store: Store) -> CatchUp:
-    everything = partial(turns.pointed_to, settle_s=0)
-    return CatchUp(storage, store, objects.CARRIERS, objects.of, everything)
+    return CatchUp(
+        storage, store, objects.CARRIERS, objects.of, partial(turns.pointed_to, settle_s=0)
+    )
 
 
 def _has_tables(store: Store) -> bool:
@@ -400,8 +406,15 @@ async def _first_administrator(config: Config, hub: Hub) -> None:
         raise Refused(f"HEXHUB_ADMIN_*: {error}") from None
 
 
-async def serve(config: Config, log: structlog.typing.FilteringBoundLogger) -> None:
-    """Run a node until SIGTERM or SIGINT, then drain for up to 30 s."""
+async def serve(
+    config: Config,
+    log: structlog.typing.FilteringBoundLogger,
+    again: Callable[[], Config] | None = None,
+) -> None:
+    """Run a node until SIGTERM or SIGINT, then drain for up to 30 s.
+
+    `again` reads the settings anew, on SIGHUP and when the operator asks for it.
+    """
     check_listening(config)
     _check_port(config)
     sock = bind(config.host, config.port)
@@ -433,15 +446,23 @@ async def serve(config: Config, log: structlog.typing.FilteringBoundLogger) -> N
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
         certificates = _certificates(config)
-        # Whoever sends SIGHUP wants files to be read again, not the node to end.
-        told = certificates.told.set if certificates is not None else lambda: None
-        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, told)
+        reloading = Reloading(config, again)
+        asyncio.get_running_loop().add_signal_handler(
+            signal.SIGHUP, partial(_read_again, reloading, certificates)
+        )
         if certificates is not None:
             stack.push_async_callback(_end, asyncio.create_task(certificates.run()))
-        face = Face(config, sock, Metrics(), log, certificates)
+        face = Face(reloading, sock, Metrics(), log, certificates)
         while not stop.is_set():
             await _live(face, stop)
         log.info("stopped", node=config.node_name)
+
+
+def _read_again(reloading: Reloading, certificates: Certificates | None) -> None:
+    """Whoever sends SIGHUP wants files to be read again, not the node to end."""
+    if certificates is not None:
+        certificates.told.set()
+    reloading.told()
 
 
 def _certificates(config: Config) -> Certificates | None:
@@ -454,11 +475,16 @@ def _certificates(config: Config) -> Certificates | None:
 class Face:
     """What stays while the tables of a node may become others: its socket, settings and log."""
 
-    config: Config
+    reloading: Reloading
     sock: socket.socket
     metrics: Metrics
     log: structlog.typing.FilteringBoundLogger
     certificates: Certificates | None = None
+
+    @property
+    def config(self) -> Config:
+        """The settings that hold now."""
+        return self.reloading.config
 
 
 async def _live(face: Face, stop: asyncio.Event) -> None:
@@ -467,7 +493,12 @@ async def _live(face: Face, stop: asyncio.Event) -> None:
     async with AsyncExitStack() as stack:
         try:
             hub = await stack.enter_async_context(
-                open_hub(config, wait=partial(_wait_for_tables, face, stop), linked=True)
+                open_hub(
+                    config,
+                    wait=partial(_wait_for_tables, face, stop),
+                    linked=True,
+                    reloading=face.reloading,
+                )
             )
         except Stopped:
             return

@@ -6,7 +6,7 @@ import asyncio
 import secrets
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ from hexhub.jobs import Jobs
 from hexhub.limits import Limits
 from hexhub.mail import Sender
 from hexhub.passwords import Passwords
+from hexhub.peer_clocks import PeerClocks
 from hexhub.rendering import Rendering
 from hexhub.repositories.adjusted import Adjusted
 from hexhub.repositories.first_of import Shelf
@@ -43,6 +44,33 @@ if TYPE_CHECKING:
 def utc_now() -> datetime:
     """The clock of a node."""
     return datetime.now(UTC)  # noqa: TID251 - this is hub.now
+
+
+@dataclass(kw_only=True)
+class Openness:
+    """What is allowed to whom; may change while the node runs."""
+
+    anonymous_read: str = "true"
+    registration_open: bool = False
+    basic_auth: bool = True
+    require_two_factor: bool = False
+    """Whether everyone who changes something by the API must have a second factor."""
+    confirm_addresses: bool = False
+    """Whether a new address has to be verified; only where mail can be sent."""
+    dependency_check: str = "upstream"
+
+    def take(self, other: Openness) -> None:
+        """Become as the other."""
+        for each in fields(self):
+            setattr(self, each.name, getattr(other, each.name))
+
+
+@dataclass(frozen=True, slots=True)
+class Reloaded:
+    """Names of settings that changed and hold now, and of those that wait for a restart."""
+
+    changed: list[str]
+    needs_restart: list[str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +98,8 @@ class Hub:
     """None: BACKUP_DIR is not set."""
     passwords: Passwords
     counters: Counters
+    clocks: PeerClocks | None = None
+    """None: there is no way to other members."""
     sender: Sender
     limits: Limits
     small_blobs: SmallBlobs
@@ -93,15 +123,8 @@ class Hub:
     url: str
     docs_host: str | None = None
     """Host of its own for documentation, perhaps with a port."""
-    anonymous_read: str = "true"
-    registration_open: bool = False
-    basic_auth: bool = True
-    require_two_factor: bool = False
-    """Whether everyone who changes something by the API must have a second factor."""
-    confirm_addresses: bool = False
-    """Whether a new address has to be verified; only where mail can be sent."""
+    openness: Openness = field(default_factory=Openness)
     test_mode: bool = False
-    dependency_check: str = "upstream"
     first_run_token: str | None = None
     first_run_until: datetime | None = None
     now: Callable[[], datetime] = field(default=utc_now)
@@ -109,6 +132,35 @@ class Hub:
     """Where `name@host[:port]` listens for members. Raises errors.Invalid."""
     reopen: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when this node's tables are others now: everything above them is then built anew."""
+
+    reload: Callable[[], Awaitable[Reloaded]] | None = None
+    """Read the settings again. Raises errors.Refused; None: this hub was not started with any."""
+
+    @property
+    def anonymous_read(self) -> str:
+        """`true`, `mirror` or `false`."""
+        return self.openness.anonymous_read
+
+    @property
+    def registration_open(self) -> bool:
+        return self.openness.registration_open
+
+    @property
+    def basic_auth(self) -> bool:
+        return self.openness.basic_auth
+
+    @property
+    def require_two_factor(self) -> bool:
+        return self.openness.require_two_factor
+
+    @property
+    def confirm_addresses(self) -> bool:
+        return self.openness.confirm_addresses
+
+    @property
+    def dependency_check(self) -> str:
+        """`own`, `upstream` or `off`."""
+        return self.openness.dependency_check
 
     @property
     def api_url(self) -> str:

@@ -65,6 +65,10 @@ class Limits:
         self._known: dict[str, tuple[Network, ...]] | None = None
         store.subscribe(self._changed)
 
+    def adjust(self, limits: RateLimits, proxies: tuple[Network, ...]) -> None:
+        """Go on with other numbers; what was counted stays counted."""
+        self._limits, self.proxies = limits, proxies
+
     def _changed(self, change: Change) -> None:
         if change.keys is None or any(record is KnownNetwork for record, _ in change.keys):
             self._known = None

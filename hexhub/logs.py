@@ -24,15 +24,40 @@ def configure(format: str, level: str) -> structlog.typing.FilteringBoundLogger:
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", key="ts"),
     ]
+    set_level(level)
     structlog.configure(
-        processors=[*shared, *_rendering(pretty)],
-        wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
+        processors=[drop_quiet, *shared, *_rendering(pretty)],
+        wrapper_class=Leveled,
         logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
         cache_logger_on_first_use=True,
     )
     _configure_libraries(shared, pretty)
     logger: structlog.typing.FilteringBoundLogger = structlog.get_logger()
     return logger
+
+
+class _Level:
+    least = LEVELS["info"]
+
+
+class Leveled(structlog.make_filtering_bound_logger(LEVELS["debug"])):  # type: ignore[misc]
+    """A logger whose level may change while the process runs."""
+
+    def is_enabled_for(self, level: int) -> bool:
+        """Whether a line of this level comes out."""
+        return level >= _Level.least
+
+
+def set_level(level: str) -> None:
+    """The least level that is logged from here on."""
+    _Level.least = LEVELS[level]
+
+
+def drop_quiet(logger: Any, method: str, event: EventDict) -> EventDict:
+    """A processor: nothing below the level goes on."""
+    if LEVELS.get(method, LEVELS["error"]) < _Level.least:
+        raise structlog.DropEvent
+    return event
 
 
 def add_request(logger: Any, method: str, event: EventDict) -> EventDict:

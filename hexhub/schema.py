@@ -524,6 +524,18 @@ class Policy(Record, kw_only=True):
     updated_at: datetime
 
 
+@schema.table("quotas", key=("repository",))
+class Quota(Record, kw_only=True):
+    """What a repository may hold at most (None: no bound), and what it holds of that."""
+
+    repository: str
+    bytes: int | None = None
+    packages: int | None = None
+    used_bytes: int = 0
+    used_packages: int = 0
+    updated_at: datetime
+
+
 @schema.table("removed", key=("repository", "package", "version"))
 class Removed(Record, kw_only=True):
     """What an administrator took away; nobody may publish it again. `version` is empty for all."""

@@ -32,6 +32,7 @@ HOMES: Mapping[str, tuple[str, ...]] = {
     "package": ("rules", "removals"),
     "policy": ("policies",),
     "public-key": ("inspect",),
+    "quota": ("quotas",),
     "routes": ("inspect",),
     "rules": ("rules",),
     "secret": ("backup",),

@@ -7,7 +7,7 @@ from dataclasses import asdict
 import click
 
 from hexhub import __version__
-from hexhub.cli.node import Options, as_json, show, table
+from hexhub.cli.node import Failed, Options, as_json, show, table
 from hexhub.config import check_listening, describe, reference
 from hexhub.errors import Refused
 
@@ -24,7 +24,7 @@ def serve(options: Options) -> None:
     config = options.config
     log = logs.configure(config.log_format, config.log_level)
     try:
-        uvloop.run(app.serve(config, log))
+        uvloop.run(app.serve(config, log, options.read_config))
     except Refused as error:
         log.error("the node does not start", reason=str(error))
         raise
@@ -77,11 +77,29 @@ def config_reference() -> None:
 
 
 @config.command("check")
+@as_json
 @click.pass_obj
-def config_check(options: Options) -> None:
+def config_check(options: Options, as_json: bool) -> None:
     """Whether a node would start with these settings; exit code 1 and the reason when not."""
     check_listening(options.config)
-    click.echo("the settings are good")
+    show({"good": True}, as_json, "the settings are good")
+
+
+@config.command("reload")
+@as_json
+@click.pass_obj
+def config_reload(options: Options, as_json: bool) -> None:
+    """Have the node read its settings file and secret files again, as SIGHUP does.
+
+    What may change while it runs is taken up, other changes are named and wait for a restart
+    (exit code 10). Settings that are wrong change nothing (exit code 1).
+    """
+    value = options.ask("POST", "/config/reload")
+    lines = [f"{name} is taken up" for name in value["changed"]]
+    lines += [f"{name} needs a restart" for name in value["needs_restart"]]
+    show(value, as_json, "\n".join(lines) or "nothing changed")
+    if value["needs_restart"]:
+        raise Failed("some settings need a restart", 10)
 
 
 @click.command()

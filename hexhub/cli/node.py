@@ -37,6 +37,10 @@ class Options:
     @cached_property
     def config(self) -> Config:
         """The settings, from flags, environment and file."""
+        return self.read_config()
+
+    def read_config(self) -> Config:
+        """The settings, read anew."""
         flags = {"data_dir": self.data_dir} if self.data_dir else {}
         file = Path(self.config_file) if self.config_file else None
         return load(os.environ, checkout=find_checkout(), file=file, flags=flags)

@@ -2,7 +2,7 @@
 
 from hexhub.config.loading import DEFAULT, Setting, check_listening, describe, find_checkout, load
 from hexhub.config.reference import reference
-from hexhub.config.settings import Config
+from hexhub.config.settings import Config, declared
 from hexhub.config.values import STARS, Network, Secret
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "Secret",
     "Setting",
     "check_listening",
+    "declared",
     "describe",
     "find_checkout",
     "load",

@@ -148,6 +148,6 @@ def describe(config: Config) -> list[Setting]:
 def _described(name: str, about: Declared, config: Config) -> Setting:
     value = getattr(config, name)
     shown = STARS if about.secret and value is not None else show(value)
-    written = name.upper() if about.bare else PREFIX + name.upper()
+    written = about.written(name)
     source = config.sources[name]
     return Setting(written, shown, source, about.default_text, about.unit, about.meaning)

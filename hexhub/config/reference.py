@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from hexhub.config.settings import Declared, declared
-from hexhub.config.sources import PREFIX
 
 BEGIN = "<!-- settings: printed by `hexhub config reference` -->"
 
@@ -18,13 +17,15 @@ _GROUPS = {
 }
 """The first setting of each group."""
 
+_HEAD = ("| setting | default | meaning | taken up by |", "|---|---|---|---|")
+
 
 def reference() -> str:
     """A table of settings for each group, in the order of declaration, as Markdown."""
     lines = [BEGIN, ""]
     for name, about in declared().items():
         if name in _GROUPS:
-            lines += [f"## {_GROUPS[name]}", "", "| setting | default | meaning |", "|---|---|---|"]
+            lines += [f"## {_GROUPS[name]}", "", *_HEAD]
         lines.append(_row(name, about))
         following = list(declared())
         place = following.index(name) + 1
@@ -34,13 +35,14 @@ def reference() -> str:
 
 
 def _row(name: str, about: Declared) -> str:
-    written = name.upper() if about.bare else PREFIX + name.upper()
+    written = about.written(name)
     names = [f"`{written}`", *(f"`{older}` (older name)" for older in about.older)]
     if about.secret:
         names.append(f"`{written}_FILE`")
     default = about.default_text or "none"
     unit = f" ({about.unit})" if about.unit else ""
-    return f"| {', '.join(names)} | {_cell(default)}{unit} | {_cell(about.meaning)} |"
+    taken_up = "reload" if about.live else "restart"
+    return f"| {', '.join(names)} | {_cell(default)}{unit} | {_cell(about.meaning)} | {taken_up} |"
 
 
 def _cell(text: str) -> str:

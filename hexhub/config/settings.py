@@ -39,6 +39,12 @@ class Declared:
     bare: bool
     older: tuple[str, ...]
     secret: bool
+    live: bool
+    """Whether a running node takes up a change (`hexhub config reload`, SIGHUP)."""
+
+    def written(self, field: str) -> str:
+        """The setting's name as operators write it."""
+        return field.upper() if self.bare else f"HEXHUB_{field.upper()}"
 
 
 def _setting(
@@ -51,11 +57,12 @@ def _setting(
     bare: bool = True,
     older: tuple[str, ...] = (),
     secret: bool = False,
+    live: bool = False,
 ) -> Any:
     """A field of Config; a callable `default` is computed, and `shown` says what it computes."""
     computed = default if callable(default) else lambda known: default
     words = show(default) if shown is None else shown
-    declared = Declared(parse, meaning, computed, words, unit, bare, older, secret)
+    declared = Declared(parse, meaning, computed, words, unit, bare, older, secret, live)
     return field(metadata={"declared": declared})
 
 
@@ -126,7 +133,7 @@ class Config:
         v.host_and_port, None, "Host of its own for documentation pages"
     )
     behind_proxy: tuple[Network, ...] = _setting(
-        v.networks, (), "Addresses or networks whose X-Forwarded-* headers are believed"
+        v.networks, (), "Addresses or networks whose X-Forwarded-* headers are believed", live=True
     )
     plain_http: bool = _setting(
         v.boolean,
@@ -145,6 +152,7 @@ class Config:
         "info",
         "Least level that is logged",
         bare=False,
+        live=True,
     )
 
     otel_endpoint: str | None = _setting(
@@ -191,7 +199,10 @@ class Config:
     s3_bucket: str | None = _setting(v.text, None, "Bucket of blobs")
     s3_bucket_path: str = _setting(v.text, "", "Prefix of every object in the bucket")
     s3_redirect: bool = _setting(
-        v.boolean, False, "Send public downloads without credentials to presigned S3 URLs"
+        v.boolean,
+        False,
+        "Send public downloads without credentials to presigned S3 URLs",
+        live=True,
     )
     aws_access_key_id: str | None = _setting(v.text, None, "S3 access key id")
     aws_secret_access_key: Secret | None = _setting(
@@ -218,6 +229,7 @@ class Config:
         "Local copies that STORAGE_TYPE=hybrid keeps, in STORAGE_PATH",
         unit="bytes",
         bare=False,
+        live=True,
     )
 
     # Backups
@@ -225,10 +237,10 @@ class Config:
         v.path, None, "Directory of scheduled backups", shown="none are made", bare=False
     )
     backup_every: int = _setting(
-        v.number(1, 8760), 24, "Time between scheduled backups", unit="hours", bare=False
+        v.number(1, 8760), 24, "Time between scheduled backups", unit="hours", bare=False, live=True
     )
     backup_keep: int = _setting(
-        v.number(1, 1000), 7, "Scheduled backups that are kept", unit="files", bare=False
+        v.number(1, 1000), 7, "Scheduled backups that are kept", unit="files", bare=False, live=True
     )
     backup_passphrase: Secret | None = _setting(
         v.secret(12),
@@ -237,6 +249,7 @@ class Config:
         shown="they hold none",
         bare=False,
         secret=True,
+        live=True,
     )
 
     # The cluster
@@ -288,24 +301,30 @@ class Config:
         _unless_testing("closed", "open"),
         "Whether anybody may make an account",
         shown="closed (open in test mode)",
+        live=True,
     )
     anonymous_read: Literal["true", "mirror", "false"] = _setting(
         v.choice("true", "mirror", "false"),
         "true",
         "What is read without credentials: everything public, upstream packages only, nothing",
+        live=True,
     )
-    basic_auth: bool = _setting(v.boolean, True, "Name and password on the API", shown="true")
+    basic_auth: bool = _setting(
+        v.boolean, True, "Name and password on the API", shown="true", live=True
+    )
     require_two_factor: bool = _setting(
         v.boolean,
         False,
         "Whether everyone who publishes or changes something must use two-factor authentication",
         bare=False,
+        live=True,
     )
     dependency_check: Literal["own", "upstream", "off"] = _setting(
         v.choice("own", "upstream", "off"),
         _unless_testing("upstream", "own"),
         "Where the requirements of a published release must exist",
         shown="upstream (own in test mode)",
+        live=True,
     )
     rate_limits: RateLimits = _setting(
         v.rate_limits,
@@ -313,6 +332,7 @@ class Config:
         "API requests a minute by kind of caller, and for a group of routes (read, write, publish, "
         "auth) apart, such as ip=100 user=500 organization=500 auth.ip=20; false: no limit",
         shown="true: ip=100 user=500 organization=500 (false in test mode)",
+        live=True,
     )
     admin_user: str | None = _setting(
         v.text, None, "Name of the first administrator, made at start", bare=False
@@ -324,7 +344,12 @@ class Config:
         v.secret(1), None, "Password of the first administrator", bare=False, secret=True
     )
     smtp_url: Secret | None = _setting(
-        v.smtp_url, None, "Server that takes the mails", shown="no mail is sent", secret=True
+        v.smtp_url,
+        None,
+        "Server that takes the mails",
+        shown="no mail is sent",
+        secret=True,
+        live=True,
     )
 
     advisories_url: str | None = _setting(
@@ -362,13 +387,17 @@ class Config:
         v.path, None, "Public key (PEM) of the upstream", shown="hex.pm's, built in"
     )
     upstream_timeout: int = _setting(
-        v.number(1, 600_000), 30_000, "Longest wait for the upstream", unit="ms"
+        v.number(1, 600_000), 30_000, "Longest wait for the upstream", unit="ms", live=True
     )
     upstream_retry_attempts: int = _setting(
-        v.number(0, 20), 3, "Further tries after a failed request", unit="tries"
+        v.number(0, 20), 3, "Further tries after a failed request", unit="tries", live=True
     )
     upstream_retry_delay: int = _setting(
-        v.number(0, 600_000), 1000, "Wait before the first further try; doubles", unit="ms"
+        v.number(0, 600_000),
+        1000,
+        "Wait before the first further try; doubles",
+        unit="ms",
+        live=True,
     )
 
     upstream_ca_file: Path | None = _setting(
@@ -379,7 +408,7 @@ class Config:
         bare=False,
     )
     upstream_connections: int = _setting(
-        v.number(1, 64), 8, "Connections to the upstream at most", bare=False
+        v.number(1, 64), 8, "Connections to the upstream at most", bare=False, live=True
     )
     upstream_wait: int = _setting(
         v.number(0, 60_000),
@@ -387,6 +416,7 @@ class Config:
         "Wait for the upstream before a stale copy is served",
         unit="ms",
         bare=False,
+        live=True,
     )
     mirror_quota: int = _setting(
         v.number(0, 999_999_999_999),
@@ -394,6 +424,7 @@ class Config:
         "Bytes of kept tarballs and docs, the longest unused evicted first; 0: no bound",
         unit="bytes",
         bare=False,
+        live=True,
     )
 
     @property

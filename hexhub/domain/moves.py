@@ -7,7 +7,7 @@ from datetime import datetime
 import msgspec
 
 from cluster import Record, Transaction, View
-from hexhub.domain import audit, audited, organizations
+from hexhub.domain import audit, audited, organizations, quotas
 from hexhub.domain.audit import Origin
 from hexhub.errors import Invalid, NotFound
 from hexhub.schema import PUBLIC, Downloads, Member, Owner, Package, Release, Removed
@@ -40,6 +40,9 @@ def move(
     for gone in (*rows, *tx.scan(Owner, repository, name), package):
         tx.delete(gone)
     tx.put(moved)
+    size = sum(row.size for row in rows if isinstance(row, Release))
+    quotas.charge(tx, repository, size=-size, packages=-1)
+    quotas.charge(tx, target, size=size, packages=1)
     for row in rows:
         tx.put(msgspec.structs.replace(row, repository=target))
     if target == PUBLIC and tx.count(Owner, PUBLIC, name) == 0:

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 import msgspec
 
 from cluster import Transaction, View
-from hexhub.domain import audit, audited, mails, packages, permissions, rules, upstream_names
+from hexhub.domain import audit, audited, mails, packages, permissions, quotas, rules, upstream_names
 from hexhub.domain.actors import Actor
 from hexhub.domain.audit import Origin
 from hexhub.domain.candidates import Candidate
@@ -104,6 +104,8 @@ def check_publish(
     earlier = view.get(Release, repository, candidate.name, candidate.version)
     if package is not None and earlier is not None:
         _check_replace(package, earlier, candidate, replace, now)
+    more = candidate.size - (earlier.size if earlier else 0)
+    quotas.check(view, repository, size=more, new_package=package is None)
 
 
 def _check_not_removed(view: View, repository: str, candidate: Candidate) -> None:
@@ -128,6 +130,7 @@ def publish(
     check_publish(tx, origin, repository, candidate, replace, dependency_check, now, upstream)
     actor = origin.actor
     package = tx.get(Package, repository, candidate.name)
+    new = package is None
     if package is None:
         package = Package(
             repository=repository,
@@ -140,6 +143,8 @@ def publish(
             assert actor.name is not None
             tx.put(Owner(repository=repository, package=package.name, username=actor.name))
     earlier = tx.get(Release, repository, candidate.name, candidate.version)
+    more = candidate.size - (earlier.size if earlier else 0)
+    quotas.charge(tx, repository, size=more, packages=int(new))
     package = msgspec.structs.replace(package, meta=candidate.meta, updated_at=now)
     release = _release(actor, repository, candidate, earlier, now)
     tx.put(package)
@@ -255,6 +260,7 @@ def revert(
     for row in list(tx.scan(Downloads, repository, name, release.version)):
         tx.delete(row)
     tx.delete(release)
+    quotas.charge(tx, repository, size=-release.size, packages=0 if others else -1)
     audit.record(
         tx, origin, "release.revert", audited.release(package, release), now, package=package
     )

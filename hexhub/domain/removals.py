@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from cluster import Transaction, View
-from hexhub.domain import audit, audited, mails, objects, organizations, releases, rules
+from hexhub.domain import audit, audited, mails, objects, organizations, quotas, releases, rules
 from hexhub.domain.audit import Origin
 from hexhub.errors import Invalid, NotFound
 from hexhub.schema import (
@@ -23,6 +23,7 @@ from hexhub.schema import (
     Owner,
     Package,
     Policy,
+    Quota,
     Release,
     Removed,
     Rule,
@@ -68,6 +69,7 @@ def remove_package(
     for owner in list(tx.scan(Owner, repository, name)):
         tx.delete(owner)
     tx.delete(package)
+    quotas.charge(tx, repository, packages=-1)
     tx.put(_removed(repository, name, "", said, now, tuple(held)))
     params = {"package": audited.package(package), "reason": said}
     audit.record(tx, origin, "package.remove", params, now, package=package)
@@ -106,6 +108,7 @@ def _delete_release(tx: Transaction, release: Release) -> None:
     for row in list(counted):
         tx.delete(row)
     tx.delete(release)
+    quotas.charge(tx, release.repository, size=-release.size)
 
 
 def _tell(tx: Transaction, package: Package, version: str, reason: str, now: datetime) -> None:
@@ -160,6 +163,8 @@ def remove_organization(
     rows += tx.scan(Policy, name)
     rows += tx.scan(Rule, name)
     rows += tx.find(Owner, "user", name)
+    if (quota := tx.get(Quota, name)) is not None:
+        tx.delete(quota)
     for row in rows:
         tx.delete(row)
     tx.put(FormerUser(username=name, deleted_at=now))

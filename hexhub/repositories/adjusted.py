@@ -35,6 +35,35 @@ class Adjusted:
         store.subscribe(self._changed)
         self._apply()
 
+    def configure(
+        self,
+        *,
+        wait: int,
+        timeout: int,
+        retry_attempts: int,
+        retry_delay: int,
+        connections: int,
+        quota: int,
+    ) -> None:
+        """Other settings of this node; times in milliseconds. What the tables say goes first."""
+        self.configured = MirrorSettings(
+            wait=wait,
+            timeout=timeout,
+            retry_attempts=retry_attempts,
+            retry_delay=retry_delay,
+            connections=connections,
+            quota=quota,
+        )
+        self._settings = replace(
+            self._settings,
+            wait_s=wait / 1000,
+            timeout_s=timeout / 1000,
+            retry_attempts=retry_attempts,
+            retry_delay_s=retry_delay / 1000,
+            connections=connections,
+        )
+        self._apply()
+
     def _changed(self, change: Change) -> None:
         if change.keys is None or (Setting, (MIRROR,)) in change.keys:
             self._apply()

@@ -21,7 +21,7 @@ class HybridStorage:
         self.bucket = bucket
         self._local = local
         self._spool = spool
-        self._size_max = size_max
+        self.size_max = size_max
         self._used: OrderedDict[bytes, int] = OrderedDict()
         self._size = 0
         self._fetching: dict[bytes, asyncio.Task[None]] = {}
@@ -82,7 +82,7 @@ class HybridStorage:
 
     async def _fetch(self, checksum: bytes) -> None:
         blob = await self.bucket.open(checksum)
-        if blob.size > self._size_max // 2:
+        if blob.size > self.size_max // 2:
             raise StorageFull("larger than what is kept here")
         async with self._spool.take(blob.chunks(0, blob.size), blob.size) as spooled:
             await self._local.put(spooled)
@@ -102,7 +102,7 @@ class HybridStorage:
         self._used[checksum] = size
 
     async def _evict(self) -> None:
-        while self._size > self._size_max and self._used:
+        while self._size > self.size_max and self._used:
             checksum, size = self._used.popitem(last=False)
             self._size -= size
             await self._local.drop(checksum)

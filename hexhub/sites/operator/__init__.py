@@ -19,8 +19,10 @@ from hexhub.sites.operator import (
     networks,
     notices,
     policies,
+    quotas,
     removals,
     rules,
+    settings,
     storage,
 )
 
@@ -41,8 +43,10 @@ def routes() -> Iterator[Route]:
         networks,
         notices,
         policies,
+        quotas,
         removals,
         rules,
+        settings,
         storage,
     ):
         yield from subject.routes.under("")

@@ -20,6 +20,12 @@ async def show(call: Call) -> StreamResponse:
     return answer(value, 200 if value["quorum"] else 503)
 
 
+@routes.get("/cluster/clocks", allow=OPERATOR)
+async def clocks(call: Call) -> StreamResponse:
+    """How many seconds each other member's clock is ahead of this node's; null: no answer."""
+    return answer(await call.hub.clocks.ahead() if call.hub.clocks else {})
+
+
 @routes.post("/cluster/join", allow=OPERATOR)
 async def join(call: Call) -> StreamResponse:
     """Join the cluster of `target`; `discard` names this node when its data may go."""
