@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
-from tests.end_to_end.node import RunningNode
+from tests.end_to_end.node import ROOT, RunningNode
 from tests.ports import free_ports
 
 T = TypeVar("T")
@@ -22,10 +22,13 @@ PATIENCE_S = 60.0
 class MemberNode(RunningNode):
     """A node with a name of its own, which shares the secret with the others."""
 
-    def __init__(self, folder: Path, name: str, settings: Mapping[str, str]) -> None:
+    def __init__(
+        self, folder: Path, name: str, settings: Mapping[str, str], root: Path = ROOT
+    ) -> None:
         folder.mkdir()
         self.name = name
-        super().__init__(folder, {"NODE_NAME": name, "SECRET_KEY_BASE": SECRET, **settings})
+        given = {"NODE_NAME": name, "SECRET_KEY_BASE": SECRET, **settings}
+        super().__init__(folder, given, root)
 
     def kill(self) -> None:
         """End the process as a power cut would."""
@@ -115,11 +118,12 @@ def start(
     *,
     together: bool = True,
     own: Mapping[str, Mapping[str, str]] | None = None,
+    root: Path = ROOT,
     **settings: str,
 ) -> Members:
     """Start `count` fresh nodes at once; `together`: they find one another and form a cluster.
 
-    `own` are settings of one node, by its name.
+    `own` are settings of one node, by its name; `root` is the checkout whose code they run.
     """
     ports = free_ports(count)
     names = [f"hub{number}" for number in range(1, count + 1)]
@@ -134,7 +138,7 @@ def start(
             **settings,
             **(own or {}).get(name, {}),
         }
-        return MemberNode(folder / name, name, given)
+        return MemberNode(folder / name, name, given, root)
 
     nodes: list[MemberNode] = []
     with contextlib.ExitStack() as stack, ThreadPoolExecutor() as pool:

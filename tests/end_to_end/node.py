@@ -102,7 +102,9 @@ class RunningNode:
     In a setting `{port}` stands for that port.
     """
 
-    def __init__(self, directory: Path, settings: Mapping[str, str]) -> None:
+    def __init__(self, directory: Path, settings: Mapping[str, str], root: Path = ROOT) -> None:
+        self.root = root
+        """The checkout whose code it runs."""
         self.port, cluster_port = free_ports(2)
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = directory / "node.log"
@@ -127,7 +129,7 @@ class RunningNode:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "hexhub", "serve"],
-                cwd=ROOT,
+                cwd=self.root,
                 env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -175,7 +177,7 @@ class RunningNode:
     def try_command(self, *arguments: str, stdin: str | None = None) -> Output:
         """Run `hexhub ARGUMENTS` against this node."""
         command = [sys.executable, "-m", "hexhub", *arguments]
-        return run(command, cwd=ROOT, environment=self.environment, stdin=stdin)
+        return run(command, cwd=self.root, environment=self.environment, stdin=stdin)
 
     def command(self, *arguments: str, stdin: str | None = None) -> str:
         """Run `hexhub ARGUMENTS`, which must succeed; its standard output without line end."""

@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.end_to_end.members import Members, start, until
 from tests.end_to_end.node import ROOT, RunningNode, run
 from tests.hexhub.packages import docs, package
+from tests.programs import cannot
 from tests.upgrade.write import HERE, PASSPHRASE, SECRET, fill
 
 FORMATS = sorted(int(re.findall(r"\d+", path.name)[0]) for path in HERE.glob("format-*.tar.gz"))
@@ -91,29 +93,75 @@ def base(tmp_path: Path) -> Path:
         ["git", "archive", "-o", str(archive), commit], cwd=ROOT, capture_output=True, check=False
     )
     if done.returncode:
-        pytest.skip("this clone does not reach back to the commit in tests/upgrade/BASE")
+        cannot("this clone does not reach back to the commit in tests/upgrade/BASE")
     with tarfile.open(archive) as opened:
         opened.extractall(folder, filter="data")
     return folder
 
 
 @pytest.mark.long
-def test_this_version_goes_on_where_the_one_before_ended(
-    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_this_version_goes_on_where_the_one_before_ended(base: Path, tmp_path: Path) -> None:
     folder = tmp_path / "node"
     folder.mkdir()
-    with monkeypatch.context() as patch:
-        patch.setattr("tests.end_to_end.node.ROOT", base)
-        node = RunningNode(folder, {})
-        try:
-            fill(node)
-            fingerprint = node.fingerprint()
-        finally:
-            assert node.stop() == 0
+    node = RunningNode(folder, {}, base)
+    try:
+        fill(node)
+        fingerprint = node.fingerprint()
+    finally:
+        assert node.stop() == 0
+    node.root = ROOT
     node.restart()
     try:
         assert node.fingerprint() == fingerprint
         check(node)
     finally:
         assert node.stop() == 0
+
+
+def _everywhere(members: Members, key: str, written: list[str]) -> None:
+    """Publish through each member, and read all that was ever published from each, with a key."""
+    for node in members:
+        name = f"by_{len(written)}"
+        until(
+            lambda node=node, name=name: node.publish(package(name), key).status == 201, "a write"
+        )  # type: ignore[misc]
+        written.append(name)
+    for node in members:
+        for name in written:
+            assert node.request("GET", f"/tarballs/{name}-1.0.0.tar").body == package(name)
+            assert node.request("GET", f"/packages/{name}").status == 200
+        inner = node.request("GET", "/repos/acme/tarballs/inner-1.0.0.tar", key=key)
+        assert inner.body == package("inner")
+
+
+@pytest.mark.long
+def test_a_cluster_is_brought_to_this_version_member_by_member(base: Path, tmp_path: Path) -> None:
+    """Both versions together take writes and show them everywhere, whichever of them leads."""
+    (tmp_path / "cluster").mkdir()
+    members = start(tmp_path / "cluster", 3, root=base)
+    written: list[str] = []
+    try:
+        members.wait_until_healthy()
+        leader = members.leader
+        fill(leader)
+        fingerprint = leader.fingerprint()
+        key = leader.create_key("mara", "api", "repositories", name="all")
+        _everywhere(members, key, written)
+        for node in (*members.others(leader), leader):
+            assert node.stop() == 0
+            node.root = ROOT
+            node.start()
+            members.wait_until_healthy()
+            _everywhere(members, key, written)
+            if node.root != members.leader.root:  # the newer code leads the older, too
+                node.command("cluster", "transfer", node.name)
+                until(lambda node=node: members.leader is node, "it leads")  # type: ignore[misc]
+                _everywhere(members, key, written)
+            lost = node.create_key("mara", "api", name=f"lost {node.name}")
+            node.command("key", "revoke", f"lost {node.name}", "--user", "mara")
+            for each in members:
+                assert each.request("GET", "/api/users/me", key=lost).status == 401
+        assert {node.fingerprint() for node in members} == {fingerprint}
+        check(members.leader)
+    finally:
+        members.stop()
