@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from urllib.parse import quote
 
@@ -17,6 +18,14 @@ from hexhub.sites.web import pages, visitors
 PERSON = Access("who is signed in", credentials=True)
 CONFIRMED = Access("who is signed in and gave the password lately", credentials=True)
 ANYONE = pages.ANYONE
+
+PAGES_OF_FORMS = (
+    (re.compile(r"/orgs/([^/]+)/(members|keys|policies)(/.*)?"), r"/orgs/\1?show=\2"),
+    (re.compile(r"/dashboard/(profile|mails)"), "/dashboard"),
+    (re.compile(r"/oauth/device/authorize"), "/oauth/device"),
+    (re.compile(r"(/dashboard/[a-z]+)/.*"), r"\1"),
+)
+"""Addresses that only take forms, and the pages on which the forms are."""
 
 
 async def forms(
@@ -34,9 +43,9 @@ async def forms(
         else:
             visitors.greet(call)
         if allow.credentials and call.session is None:
-            return _to("/login", call, page_of if sent else None, sent)
+            return _to("/login", call, page_of, sent)
         if allow is CONFIRMED and not sessions.confirmed(signed_in(call)[1], call.now):
-            return _to("/login/confirm", call, page_of if sent else None, sent)
+            return _to("/login/confirm", call, page_of, sent)
         return await handler(call)
 
     return await pages.web(call, checked)
@@ -44,9 +53,17 @@ async def forms(
 
 def _to(page: str, call: Call, page_of: Callable[[Call], str] | None, sent: bool) -> StreamResponse:
     """Go to a page that leads back here; what a form had sent is not kept."""
-    here = call.request.raw_path.partition("?")[0] if sent else call.request.raw_path
-    here = page_of(call) if page_of else here
+    here = call.request.raw_path
+    if sent:
+        here = page_of(call) if page_of else _page_of_form(here.partition("?")[0])
     return pages.redirect(f"{page}?return={quote(visitors.local_path(here), safe='/')}")
+
+
+def _page_of_form(path: str) -> str:
+    for pattern, page in PAGES_OF_FORMS:
+        if found := pattern.fullmatch(path):
+            return found.expand(page)
+    return path
 
 
 def signed_in(call: Call) -> tuple[User, Session]:

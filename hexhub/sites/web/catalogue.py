@@ -17,7 +17,6 @@ routes = Routes(pages.web)
 contested = Routes(pages.web)
 
 PER_PAGE = 30
-PAGE_MAX = 100_000
 SORTS = (
     ("relevance", "Best match"),
     ("recent_downloads", "Recent downloads"),
@@ -47,7 +46,7 @@ async def index(call: Call) -> StreamResponse:
         repositories = reading.repositories(view, call)
     found = await hub.catalogue.find(repositories, Query.parse(text), sort, call.now.date())
     count = max(1, -(-len(found) // PER_PAGE))
-    page = min(_page(call.query.get("page", "")), count)
+    page = min(pages.number(call), count)
     docs = await hub.docs_search.find(text, repositories, limit=5) if text and page == 1 else []
     return pages.page(
         "packages.html",
@@ -63,10 +62,6 @@ async def index(call: Call) -> StreamResponse:
         link="/packages?" + urlencode({"search": text, "sort": sort}),
         public=PUBLIC,
     )
-
-
-def _page(text: str) -> int:
-    return min(PAGE_MAX, max(1, int(text[:9]))) if text.isascii() and text.isdigit() else 1
 
 
 @routes.get("/search.json", allow=pages.READER)
@@ -119,7 +114,7 @@ async def docs(call: Call) -> StreamResponse:
     """Full-text search over all documentation that this reader may read."""
     text = str(call.query.get("q", "")).strip()[:200]
     package = str(call.query.get("package", "")) or None
-    page = min(_page(call.query.get("page", "")), 50)
+    page = min(pages.number(call), 50)
     with call.hub.store.view() as view:
         repositories = reading.repositories(view, call)
     hits = await call.hub.docs_search.find(

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from aiohttp.web import Response, StreamResponse
 
-from hexhub.domain import accounts, clients, mails, rules, sessions, users
+from hexhub.domain import accounts, audit, clients, mails, rules, sessions, users
 from hexhub.errors import Errors, Invalid, TooManyRequests
 from hexhub.http import auth
 from hexhub.http.call import Call
 from hexhub.http.routes import Routes
 from hexhub.schema import OauthClient, SessionUse
-from hexhub.sites.web import pages, visitors
+from hexhub.sites.web import history, pages, visitors
 from hexhub.sites.web.account import CONFIRMED, PERSON, forms, secret, signed_in, text
 
 routes = Routes(forms)
@@ -146,6 +146,18 @@ async def revoke_others(call: Call) -> StreamResponse:
     user, own = signed_in(call)
     await call.hub.store.revoke(sessions.end_all, f"user:{user.username}", call.now, but=own.id)
     return pages.redirect("/dashboard/sessions")
+
+
+# What happened
+
+
+@routes.get("/dashboard/audit", allow=PERSON)
+async def show_audit(call: Call) -> StreamResponse:
+    """What was done in this person's name, newest first."""
+    username = signed_in(call)[0].username
+    with call.hub.store.view() as view:
+        found = history.read(call, lambda page: audit.of_user(view, username, page))
+    return pages.page("dashboard_audit.html", found=found)
 
 
 # The end

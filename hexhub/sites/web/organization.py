@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 from aiohttp.web import Response, StreamResponse
 
-from hexhub.domain import audit, keys, organizations, permissions, users
+from hexhub.domain import audit, keys, organizations, permissions, policies, users
 from hexhub.errors import Forbidden, Invalid, NotFound
 from hexhub.http.call import Call
 from hexhub.http.routes import Routes
-from hexhub.schema import KeyUse, Member, Organization
+from hexhub.schema import KeyUse, Member, Organization, Policy
 from hexhub.search import Query
-from hexhub.sites.web import pages
+from hexhub.sites.web import history, pages, policy_form
 from hexhub.sites.web.account import CONFIRMED, PERSON, forms, text
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 contested = Routes(forms)
 routes = Routes(forms)
 
-TABS = ("packages", "members", "keys", "audit")
+TABS = ("packages", "members", "keys", "policies", "audit")
 ROLES = ("read", "write", "admin")
 LIFETIMES = ("", "30", "90", "365")
 
@@ -90,7 +90,13 @@ def _administered(call: Call) -> Organization:
 
 
 async def _page(
-    call: Call, *, tab: str | None = None, wrong: str = "", made: object = None, status: int = 200
+    call: Call,
+    *,
+    tab: str | None = None,
+    wrong: str = "",
+    made: object = None,
+    form: policy_form.Form | None = None,
+    status: int = 200,
 ) -> Response:
     found, hub = _found(call), call.hub
     chosen = tab or str(call.query.get("show", "packages"))
@@ -98,7 +104,12 @@ async def _page(
     with hub.store.view() as view:
         role = organizations.role_of(view, found.name, call.actor.name or "")
         shown = _keys(view, call, found) if role == "admin" else []
-        records = audit.of_organization(view, found, 1) if chosen == "audit" else []
+        records = (
+            history.read(call, lambda page: audit.of_organization(view, found, page))
+            if chosen == "audit"
+            else None
+        )
+        known = policies.all_of(view, found.name)
         members = sorted(organizations.members(view, found.name).items())
     return pages.page(
         "organization.html",
@@ -114,7 +125,18 @@ async def _page(
         lifetimes=LIFETIMES,
         wrong=wrong,
         made=made,
+        policies=known,
+        form=form or _form(call, found, known),
+        severities=policies.SEVERITIES,
+        reasons=policies.REASONS,
+        actions=policies.ACTIONS,
     )
+
+
+def _form(call: Call, found: Organization, known: list[Policy]) -> policy_form.Form:
+    """The form of a policy: of the one that is to be changed, or an empty one."""
+    wanted = str(call.query.get("policy", ""))
+    return policy_form.of(next((one for one in known if one.name == wanted), None), found.name)
 
 
 def _keys(view: View, call: Call, found: Organization) -> list[dict[str, object]]:
@@ -195,3 +217,29 @@ async def revoke_key(call: Call) -> StreamResponse:
         keys.revoke, call.origin, f"org:{found.name}", text(call, "key"), call.now
     )
     return pages.redirect(f"/orgs/{found.name}?show=keys")
+
+
+@routes.post("/orgs/{name}/policies", allow=CONFIRMED)
+async def put_policy(call: Call) -> StreamResponse:
+    """Make a policy, or change it."""
+    found = _administered(call)
+    form = policy_form.typed(call, found.name)
+    try:
+        given = policy_form.given(form)
+        await call.hub.store.transact(
+            policies.put, call.origin, found.name, form.name, given, call.now
+        )
+    except Invalid as error:
+        wrong = policy_form.words(error.errors)
+        return await _page(call, tab="policies", wrong=wrong, form=form, status=422)
+    return pages.redirect(f"/orgs/{found.name}?show=policies")
+
+
+@routes.post("/orgs/{name}/policies/delete", allow=CONFIRMED)
+async def delete_policy(call: Call) -> StreamResponse:
+    """Take a policy away."""
+    found = _administered(call)
+    await call.hub.store.transact(
+        policies.delete, call.origin, found.name, text(call, "policy"), call.now
+    )
+    return pages.redirect(f"/orgs/{found.name}?show=policies")

@@ -24,7 +24,7 @@ from hexhub.errors import NotFound
 from hexhub.http.call import Call
 from hexhub.http.routes import Routes
 from hexhub.schema import PUBLIC, Downloads, Package, Release, Requirement, User
-from hexhub.sites.web import chart, files, pages, reading, readmes
+from hexhub.sites.web import chart, files, history, pages, reading, readmes
 
 if TYPE_CHECKING:
     from cluster import View
@@ -91,7 +91,11 @@ async def shown(
         values = _values(view, call, found.package, found.releases, release)
         if tab in FOR_OWNERS and not (found.ours and values["may_manage"]):
             raise NotFound
-        values["records"] = audit.of_package(view, found.package, 1) if tab == "audit" else []
+        values["records"] = (
+            history.read(call, lambda page: audit.of_package(view, found.package, page))
+            if tab == "audit"
+            else None
+        )
     readme = await readmes.drawn(call, found, release) if tab not in TABS[1:] else None
     return pages.page(
         "package.html",

@@ -153,6 +153,12 @@ def wants_page_anywhere(request: BaseRequest) -> bool:
     return wants_page(request) and not request.raw_path.startswith("/api")
 
 
+def number(call: Call) -> int:
+    """The page of a list that was asked for; 1 for none and for nonsense."""
+    text = str(call.query.get("page", ""))
+    return max(1, int(text[:9])) if text.isascii() and text.isdigit() else 1
+
+
 async def nowhere(call: Call) -> StreamResponse:
     """A page for every address that is none."""
     raise NotFound

@@ -48,6 +48,7 @@ PAGES = [
     "/dashboard/emails",
     "/dashboard/sessions",
     "/dashboard/keys",
+    "/dashboard/audit",
     "/dashboard/security",
     "/dashboard/delete",
     "/oauth/device",
