@@ -1,7 +1,14 @@
-"""Figures of several members on one machine: `python -m bench.cluster [writes failover snapshot]`.
+"""Figures of several members on one machine: `python -m bench.cluster [PART …]`, else all parts.
 
-Members are processes on the loopback, data in a temporary folder; load comes from inside the
-leader, so no HTTP is in the figures. Read them as ratios: the machine is shared.
+    writes    durable writes a second, and reads inside one member
+    failover  from the loss of a leader to the next acknowledged write
+    snapshot  500 MB to a member without data, under writes
+    visible   from the request of a publish until every node shows the package
+    reads     requests a second of one, two and three nodes (needs `wrk`)
+
+Members are processes on the loopback, data in a temporary folder. In the first three parts load
+comes from inside a member, so no HTTP is in the figures; the others ask whole nodes. Read them as
+ratios: members and load share the processors.
 """
 
 from __future__ import annotations
@@ -16,11 +23,17 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from aiohttp import ClientSession
+
+from bench.http import wrk
 from tests.cluster.chaos.fleet import Fleet, Refused, Silent, fleet
+from tests.end_to_end.members import Members, start
+from tests.end_to_end.packages import rebar3_project, tarball
 
 SECONDS = 4.0
 VALUE_BYTES = 1024
-FAILOVERS = 15
+FAILOVERS = 30
+PUBLISHES = 300
 SNAPSHOT_BYTES = 500 << 20
 FILL_BYTES = 400_000
 
@@ -105,6 +118,73 @@ async def snapshot() -> None:
             )
 
 
+async def visible() -> None:
+    """Publish by one node after the other; every node is asked until it has the package."""
+    with tempfile.TemporaryDirectory() as root:
+        nodes = hubs(Path(root), 3)
+        try:
+            nodes.nodes[0].create_user("mara")
+            key = nodes.nodes[0].create_key("mara", "api")
+            took: list[float] = []
+            answered: list[float] = []
+            async with ClientSession() as session:
+                for number in range(PUBLISHES):
+                    name = f"seen{number}"
+                    content = tarball(name, "1.0.0", rebar3_project(name, "1.0.0"))
+                    by, began = nodes.nodes[number % 3], time.monotonic()
+                    shown = [
+                        asyncio.create_task(until_shown(session, f"{node.url}/packages/{name}"))
+                        for node in nodes
+                    ]
+                    headers = {"authorization": key, "content-type": "application/octet-stream"}
+                    async with session.post(
+                        f"{by.url}/api/publish?replace=false", data=content, headers=headers
+                    ) as answer:
+                        assert answer.status == 201, await answer.text()
+                    answered.append(time.monotonic() - began)
+                    await asyncio.gather(*shown)
+                    took.append(time.monotonic() - began)
+            print(f"publish answered: {spread(answered)}")
+            print(f"publish visible on 3 nodes: {spread(took)}, slowest {max(took) * 1000:.0f} ms")
+        finally:
+            nodes.stop()
+
+
+async def until_shown(session: ClientSession, url: str) -> None:
+    while True:
+        async with session.get(url) as answer:
+            await answer.read()
+            if answer.status == 200:
+                return
+        await asyncio.sleep(0.002)
+
+
+async def reads() -> None:
+    """The same registry resource at one, two and three nodes at once."""
+    for count in (1, 2, 3):
+        with tempfile.TemporaryDirectory() as root:
+            nodes = hubs(Path(root), count)
+            try:
+                nodes.nodes[0].create_user("mara")
+                key = nodes.nodes[0].create_key("mara", "api")
+                nodes.nodes[0].must_publish(tarball("small", "1.0.0", {"a": b"a" * 20_000}), key)
+                asked = [
+                    asyncio.to_thread(wrk, f"{node.url}/packages/small", "*/*", 16, 3)
+                    for node in nodes
+                ]
+                rates = [rate for rate, _ in await asyncio.gather(*asked)]
+                each = ", ".join(f"{rate:.0f}" for rate in rates)
+                print(f"{count} nodes: {sum(rates):.0f} reads a second ({each})", flush=True)
+            finally:
+                nodes.stop()
+
+
+def hubs(root: Path, count: int) -> Members:
+    nodes = start(root, count, together=count > 1, CLUSTER_EXPECT=str(count))
+    nodes.wait_until_healthy()
+    return nodes
+
+
 async def until_done(members: Fleet, name: str, *question: Any) -> Any:
     while True:
         with suppress(Silent, Refused):
@@ -121,6 +201,8 @@ PARTS: dict[str, Callable[[], Awaitable[None]]] = {
     "writes": writes,
     "failover": failover,
     "snapshot": snapshot,
+    "visible": visible,
+    "reads": reads,
 }
 
 
