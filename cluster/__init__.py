@@ -25,9 +25,11 @@ from cluster.node import (
     NodeSettings,
     Status,
     members_on_disk,
+    plan,
     recover,
     restore,
 )
+from cluster.plan import Plan
 from cluster.store import Change, Store
 from cluster.table import Record, Schema
 from cluster.view import Transaction, View
@@ -52,6 +54,7 @@ __all__ = [
     "NotJoined",
     "OutcomeUnknown",
     "Overloaded",
+    "Plan",
     "Record",
     "Schema",
     "SchemaTooNew",
@@ -61,6 +64,7 @@ __all__ = [
     "Transaction",
     "View",
     "members_on_disk",
+    "plan",
     "recover",
     "restore",
 ]

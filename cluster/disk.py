@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import lmdb
 import lmdb.verify
@@ -375,6 +375,29 @@ class State:
             self._retiring.join()
         self._env.sync()
         self._env.close()
+
+
+class Found(NamedTuple):
+    """What rows on disk are: the last applied entry, their schema and shape, bytes of their pages."""
+
+    applied: int
+    schema: int
+    shape: bytes
+    bytes: int
+
+
+def read_state(path: Path) -> Found:
+    """Look at the rows of a stopped member without changing anything. Damaged when there are none."""
+    name = _current(path)
+    if name is None or not (path / name / DATA).exists():
+        raise Damaged(f"there are no rows in {path}")
+    env = Environment(path / name, STATE_SPACES, map_size=0)
+    try:
+        with env.reading() as txn:
+            rows = _Writing(txn, env)
+            return Found(machine.applied(rows)[0], *machine.schema_of(rows), env.size())
+    finally:
+        env.close()
 
 
 class Log:

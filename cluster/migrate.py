@@ -30,6 +30,18 @@ def refuse_newer(stored: int, schema: Schema) -> None:
         )
 
 
+def steps(stored: int, shape: bytes, schema: Schema) -> tuple[tuple[int, ...], tuple[str, ...]]:
+    """The numbers to be migrated to, and the tables to be indexed anew."""
+    if not stored:
+        return (), ()
+    before = msgspec.msgpack.decode(shape, type=dict[str, dict[str, list[str]]])
+    now = schema.shape
+    numbers = tuple(n for n in range(stored + 1, schema.number + 1) if n in schema.migrations)
+    return numbers, tuple(
+        table.name for table in schema if before.get(table.name, {}) != now[table.name]
+    )
+
+
 def is_current(state: State, schema: Schema) -> bool:
     """Whether the rows are at the schema of the code."""
     return state.read_schema() == (schema.number, _encode_shape(schema.shape))
@@ -50,19 +62,17 @@ async def migrate(store: Store, state: State, snapshot: Callable[[], Awaitable[o
     if stored:
         await snapshot()
         with Transaction(state.read, schema) as tx:
-            for number in range(stored + 1, schema.number + 1):
-                if number in schema.migrations:
-                    schema.migrations[number](tx)
-            _index_anew(tx, schema, shape)
+            numbers, indexed = steps(stored, shape, schema)
+            for number in numbers:
+                schema.migrations[number](tx)
+            _index_anew(tx, schema, indexed)
             writes = tx.writes()
     await _propose(store, writes, schema.number, wanted)
 
 
-def _index_anew(tx: Transaction, schema: Schema, shape: bytes) -> None:
-    before = msgspec.msgpack.decode(shape, type=dict[str, dict[str, list[str]]])
-    now = schema.shape
+def _index_anew(tx: Transaction, schema: Schema, indexed: tuple[str, ...]) -> None:
     for table in schema:
-        if before.get(table.name, {}) != now[table.name]:
+        if table.name in indexed:
             for record in tx.scan(table.record):
                 tx.put(record)
 

@@ -35,6 +35,7 @@ from cluster.links import Address, Hello, Link, hang_up
 from cluster.membership import Membership, first_of, keep_promise, promised
 from cluster.mesh import LOOK_SECONDS, Book, Mesh
 from cluster.migrate import is_current, migrate, refuse_newer
+from cluster.plan import Plan, plan as foresee
 from cluster.raft import Raft
 from cluster.store import Store
 from cluster.streams import Streams
@@ -651,6 +652,20 @@ def members_on_disk(directory: Path) -> tuple[str, ...]:
     lock = _take(directory)
     try:
         return boot.members(directory)
+    finally:
+        os.close(lock)
+
+
+def plan(directory: Path, schema: Schema) -> Plan | None:
+    """What a start would do to the data of a stopped member; None where there is none.
+
+    Nothing is changed. SchemaTooNew when a start would be refused, Damaged, DataInUse.
+    """
+    if not directory.is_dir():
+        return None
+    lock = _take(directory)
+    try:
+        return foresee(directory, schema)
     finally:
         os.close(lock)
 

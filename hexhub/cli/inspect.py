@@ -13,9 +13,14 @@ from hexhub.errors import Refused
 
 
 @click.command()
+@click.option("--dry-run", is_flag=True, help="Only say what a start would do to the data.")
+@as_json
 @click.pass_obj
-def serve(options: Options) -> None:
+def serve(options: Options, dry_run: bool, as_json: bool) -> None:
     """Run a node in the foreground until SIGTERM or SIGINT."""
+    if dry_run:
+        _foresee(options, as_json)
+        return
     # Imported here: no other command needs the server, and all are to start quickly.
     import uvloop
 
@@ -28,6 +33,35 @@ def serve(options: Options) -> None:
     except Refused as error:
         log.error("the node does not start", reason=str(error))
         raise
+
+
+def _foresee(options: Options, as_json: bool) -> None:
+    """What this version would do to the data of DATA_DIR, where no node runs."""
+    from cluster import ClusterError, plan
+    from hexhub.schema import schema
+
+    directory = options.config.data_dir / "cluster"
+    try:
+        found = plan(directory, schema)
+    except (ClusterError, OSError) as error:
+        raise Failed(f"a node would not start: {error}") from None
+    if found is None:
+        show(None, as_json, f"no data in {directory}: a new hub would begin there")
+        return
+    about = (
+        f"{directory}: format {found.format}, schema {found.schema}, log entry {found.applied}, "
+        f"member{'s' if len(found.members) > 1 else ''} {', '.join(found.members)}"
+    )
+    if not found.changes:
+        will = "a start changes nothing in it"
+    else:
+        when = "once every member runs this version" if len(found.members) > 1 else "at the start"
+        parts = [f"a snapshot of at most {found.bytes} bytes is taken"]
+        parts += [f"rows are migrated to schema {number}" for number in found.migrations]
+        parts += [f"{table} is indexed anew" for table in found.indexed]
+        parts.append(f"the data is of schema {found.knows_schema}, which older versions refuse")
+        will = f"{when}, in this order: {'; '.join(parts)}"
+    show(asdict(found) | {"changes": found.changes}, as_json, f"{about}\n{will}")
 
 
 @click.command("public-key")

@@ -8,7 +8,16 @@ from datetime import datetime, timedelta
 import msgspec
 
 from cluster import Transaction, View
-from hexhub.domain import audit, audited, mails, packages, permissions, quotas, rules, upstream_names
+from hexhub.domain import (
+    audit,
+    audited,
+    mails,
+    packages,
+    permissions,
+    quotas,
+    rules,
+    upstream_names,
+)
 from hexhub.domain.actors import Actor
 from hexhub.domain.audit import Origin
 from hexhub.domain.candidates import Candidate

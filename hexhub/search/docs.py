@@ -80,9 +80,7 @@ class DocsSearch:
         self._idle.clear()
         self._wake.set()
 
-    def _named(
-        self, keys: Iterable[tuple[type[Record], tuple[str, ...]]]
-    ) -> set[tuple[str, str]]:
+    def _named(self, keys: Iterable[tuple[type[Record], tuple[str, ...]]]) -> set[tuple[str, str]]:
         """The packages whose documentation may be another one now."""
         found: set[tuple[str, str]] = set()
         for record, key in keys:

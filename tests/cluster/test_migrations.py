@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from cluster import (
+    DataInUse,
     Node,
     NotJoined,
     Record,
@@ -16,6 +17,7 @@ from cluster import (
     SchemaTooNew,
     Transaction,
     migrate,
+    plan,
     restore,
     store,
 )
@@ -174,6 +176,29 @@ async def test_a_new_index_lists_the_old_rows(open_node: OpenNode) -> None:
     with node.store.view() as view:
         assert [person.name for person in view.find(PersonNow, "back")] == ["bob", "ann"]
         assert [person.name for person in view.find(PersonNow, "mail")] == ["ann", "ann"]
+
+
+async def test_a_plan_says_what_the_next_start_would_do(
+    open_node: OpenNode, tmp_path: Path
+) -> None:
+    data = tmp_path / "data"
+    assert plan(data, second) is None
+    await old_rows(open_node)
+    found = plan(data, second)
+    assert found is not None
+    assert (found.schema, found.knows_schema, found.changes) == (1, 2, True)
+    assert (found.migrations, found.indexed, found.members) == ((2,), ("people",), ("n1",))
+    assert (unchanged := plan(data, first)) is not None
+    assert not unchanged.changes
+    node = await open_node(second)
+    check(node)
+    with pytest.raises(DataInUse):
+        plan(data, second)
+    await node.close()
+    with pytest.raises(SchemaTooNew, match="schema 2, this program knows 1"):
+        plan(data, first)
+    assert (third_start := plan(data, third)) is not None
+    assert (third_start.migrations, third_start.indexed) == ((), ("people",))
 
 
 async def test_newer_rows_are_refused_and_left_alone(open_node: OpenNode) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -9,7 +10,10 @@ import tarfile
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from hexhub.cli import hexhub
+from hexhub.schema import schema
 from tests.end_to_end.members import Members, start, until
 from tests.end_to_end.node import ROOT, RunningNode, run
 from tests.hexhub.packages import docs, package
@@ -50,6 +54,34 @@ def test_a_store_of_an_earlier_format_is_opened(number: int, tmp_path: Path) -> 
         check(node)
     finally:
         assert node.stop() == 0
+
+
+@pytest.mark.parametrize("number", FORMATS)
+def test_a_dry_run_says_what_a_start_would_do_and_does_nothing(number: int, tmp_path: Path) -> None:
+    with tarfile.open(HERE / f"format-{number}.tar.gz") as archive:
+        archive.extractall(tmp_path / "data", filter="data")
+    before = {path: path.read_bytes() for path in _files(tmp_path)}
+    environ = {"DATA_DIR": str(tmp_path / "data"), "SECRET_KEY_BASE": SECRET}
+    said = CliRunner(env=environ).invoke(hexhub, ["serve", "--dry-run"])
+    assert said.exit_code == 0, said.output
+    assert f"format {number}, schema {min(number, schema.number)}" in said.output
+    value = json.loads(
+        CliRunner(env=environ).invoke(hexhub, ["serve", "--dry-run", "--json"]).output
+    )
+    assert value["members"] == ["hex_hub1"]
+    assert ("a start changes nothing" in said.output) is not value["changes"]
+    assert {path: path.read_bytes() for path in _files(tmp_path)} == before
+
+
+def _files(folder: Path) -> list[Path]:
+    """All but LMDB's table of readers and the lock, which hold no data."""
+    return [path for path in folder.rglob("*") if path.is_file() and "lock" not in path.name]
+
+
+def test_indexes_change_only_with_the_schema_number() -> None:
+    """Members of one number write the same index rows: else an older one would leave some out."""
+    known = json.loads((HERE / f"indexes-{schema.number}.json").read_text())
+    assert {name: schema.shape.get(name) for name in known} == known
 
 
 @pytest.mark.parametrize("number", FORMATS)
@@ -118,14 +150,15 @@ def test_this_version_goes_on_where_the_one_before_ended(base: Path, tmp_path: P
         assert node.stop() == 0
 
 
+def _publish(node: RunningNode, name: str, key: str) -> None:
+    until(lambda: node.publish(package(name), key).status == 201, f"{name} is published")
+
+
 def _everywhere(members: Members, key: str, written: list[str]) -> None:
     """Publish through each member, and read all that was ever published from each, with a key."""
     for node in members:
-        name = f"by_{len(written)}"
-        until(
-            lambda node=node, name=name: node.publish(package(name), key).status == 201, "a write"
-        )  # type: ignore[misc]
-        written.append(name)
+        written.append(f"by_{len(written)}")
+        _publish(node, written[-1], key)
     for node in members:
         for name in written:
             assert node.request("GET", f"/tarballs/{name}-1.0.0.tar").body == package(name)
