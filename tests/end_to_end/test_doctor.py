@@ -31,7 +31,17 @@ def findings(node: RunningNode) -> tuple[int, dict[str, dict[str, str]]]:
 def test_a_healthy_node_has_nothing_bad(node: RunningNode) -> None:
     code, found = findings(node)
     assert code == 0, found
-    for about in ("settings", "disk", "secret", "dns", "node", "cluster", "tables", "storage"):
+    for about in (
+        "settings",
+        "disk",
+        "secret",
+        "keys",
+        "dns",
+        "node",
+        "cluster",
+        "tables",
+        "storage",
+    ):
         assert found[about]["level"] == "ok", found[about]
     assert found["backups"]["level"] == "note"
 
@@ -106,6 +116,9 @@ def test_a_machine_that_is_set_up_is_told_so(node: RunningNode, tmp_path: Path) 
         ("other {url} x\n", {}, "mix hex.repo remove NAME"),
         ("hub {url}\n", {"HEX_UNSAFE_REGISTRY": "1"}, "unset HEX_UNSAFE_REGISTRY"),
         ("hub {url}\n", {"HEX_MIRROR": "{url}/repo"}, "export HEX_MIRROR={url}"),
+        ("hub {url}\n", {"HEX_API_KEY": "no-such-key"}, "make a new key at {url}/dashboard/keys"),
+        ("hub {url}\n", {"HEX_CACERTS_PATH": "/no/such"}, "name a file of certificates"),
+        ("hub {url} SHA256:other x\n", {}, "mix hex.repo set hub --fetch-public-key SHA256:"),
     ],
 )
 def test_what_is_wrong_on_a_machine_comes_with_the_line_that_mends_it(
@@ -115,6 +128,18 @@ def test_what_is_wrong_on_a_machine_comes_with_the_line_that_mends_it(
     output = machine(node, tmp_path, repos.format(url=node.url), **given)
     assert output.code == 1, output
     assert f"fix: {fix.format(url=node.url)}" in output.stdout
+
+
+@needs_curl
+def test_a_key_that_works_is_told_so_and_never_shown(node: RunningNode, tmp_path: Path) -> None:
+    node.create_user("mara")
+    key = node.create_key("mara", "api")
+    repos = f"hub {node.url} {node.fingerprint()} x\n"
+    output = machine(node, tmp_path, repos, HEX_API_KEY=key, HEX_API_URL=f"{node.url}/api")
+    assert output.code == 0, output
+    assert "ok    HEX_API_KEY is known to the hub" in output.stdout
+    assert "ok    HEX_API_URL is this hub" in output.stdout
+    assert key not in output.text
 
 
 @needs_curl
