@@ -44,7 +44,13 @@ def chromium() -> Iterator[Browser]:
 @pytest.fixture(scope="package")
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[content.Filled]:
     """A node with people, packages and documentation, the same for all modules that only read."""
-    running = RunningNode(tmp_path_factory.mktemp("hub"), {})
+    folder = tmp_path_factory.mktemp("hub")
+    settings = {
+        "UPSTREAM_ENABLED": "true",
+        "OFFLINE": "true",  # there is a mirror to administer, and nothing is ever asked
+        "HEXHUB_BACKUP_DIR": str(folder / "backups"),
+    }
+    running = RunningNode(folder, settings)
     try:
         yield content.fill(running)
     finally:
