@@ -1,6 +1,6 @@
 """What the mirror costs: cold beside direct, warm beside nginx, many misses at once, a large registry.
 
-    python -m bench.mirror [--rounds 5] [--seconds 3]
+    python -m bench.mirror [--rounds 5] [--seconds 3] [--only registry|cold|misses|warm]
 
 Needs `nginx` and `wrk` (both in Debian). An upstream node stands behind a proxy that holds each
 request back for 50 ms; clients are eight connections that fetch 60 packages, registry and tarball.
@@ -287,12 +287,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=3)
+    parser.add_argument("--only", choices=("registry", "cold", "misses", "warm"))
     parser.add_argument("--slowly", nargs=2, metavar=("URL", "PORT"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.slowly:
         asyncio.run(_serve_slowly(options.slowly[0], int(options.slowly[1])))
         return
-    registry()
+    if options.only in (None, "registry"):
+        registry()
+    if options.only == "registry":
+        return
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         upstream, _, environment = stack.enter_context(node(folder / "upstream"))
@@ -310,9 +314,12 @@ def main() -> None:
             "UPSTREAM_REPO_URL": slow,
             "UPSTREAM_PUBLIC_KEY_FILE": str(key),
         }
-        cold(folder, slow, mirroring, options.rounds)
-        stampede(folder, slow, mirroring)
-        warm(folder / "warm", slow, mirroring, options.rounds, options.seconds)
+        if options.only in (None, "cold"):
+            cold(folder, slow, mirroring, options.rounds)
+        if options.only in (None, "misses"):
+            stampede(folder, slow, mirroring)
+        if options.only in (None, "warm"):
+            warm(folder / "warm", slow, mirroring, options.rounds, options.seconds)
 
 
 if __name__ == "__main__":
