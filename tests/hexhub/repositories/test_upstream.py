@@ -199,3 +199,33 @@ async def test_nothing_is_left_in_the_spool(tmp_path: Path) -> None:
         with pytest.raises(UpstreamWrong):
             await upstream.fetch("repo", "names", _bytes, size_max=2)
     assert list((tmp_path / "spool").iterdir()) == []
+
+
+async def test_failures_are_tried_again_after_times_that_double_and_differ(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that the nodes of many teams do not come back to an upstream in step."""
+    pauses: list[list[float]] = []
+    real_sleep = asyncio.sleep
+
+    async def sleep(seconds: float) -> None:
+        if seconds > 0:
+            pauses[-1].append(seconds)
+        await real_sleep(0)
+
+    async def fail(request: BaseRequest) -> StreamResponse:
+        return Response(status=503)
+
+    async with serving(fail) as url:
+        for number in range(8):
+            pauses.append([])
+            async with asking(url, tmp_path / str(number), retry_attempts=4) as upstream:
+                monkeypatch.setattr("hexhub.repositories.upstream.asyncio.sleep", sleep)
+                with pytest.raises(Unreachable):
+                    await upstream.fetch("repo", "x", _bytes, size_max=10)
+                monkeypatch.undo()
+    for found in pauses:
+        assert len(found) == 4
+        for number, pause in enumerate(found):
+            assert 0.5 <= pause / (0.001 * 2**number) <= 1.0
+    assert len({found[0] for found in pauses}) > 1
