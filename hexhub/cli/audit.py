@@ -7,7 +7,7 @@ from typing import TextIO
 
 import click
 
-from hexhub.cli.node import Failed, Options
+from hexhub.cli.node import Failed, Options, as_json, show
 from hexhub.domain import audit as chain
 from hexhub.errors import Malformed
 
@@ -35,13 +35,14 @@ def export(options: Options, since: str | None) -> None:
 
 @audit.command("verify")
 @click.argument("file", type=click.File("r"), default="-")
-def verify(file: TextIO) -> None:
+@as_json
+def verify(file: TextIO, as_json: bool) -> None:
     """Check an export: that no record in it was changed and none is missing."""
     try:
         count = chain.verify(json.loads(line) for line in file if line.strip())
     except (Malformed, ValueError, AttributeError) as error:
         raise Failed(f"the chain does not hold: {error}", 5) from None
-    click.echo(f"{count} records, the chain holds")
+    show({"records": count, "holds": True}, as_json, f"{count} records, the chain holds")
 
 
 COMMANDS = (audit,)

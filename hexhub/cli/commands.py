@@ -44,13 +44,25 @@ HOMES: Mapping[str, tuple[str, ...]] = {
 """The first module holds the command (in its COMMANDS), the others add words to it."""
 
 
+EXIT_CODES = "Exit codes: 0 done, 1 failed, 2 wrong usage; hexhub --help lists all."
+
+
+def _say_exit_codes(command: click.Command) -> None:
+    """At the end of each help, for whoever writes a script."""
+    command.epilog = command.epilog or EXIT_CODES
+    for inner in command.commands.values() if isinstance(command, click.Group) else ():
+        _say_exit_codes(inner)
+
+
 class Commands(MutableMapping[str, click.Command]):
     """The commands by their words, as click wants them."""
 
     def __getitem__(self, word: str) -> click.Command:
         home, *_ = [import_module(f"hexhub.cli.{name}") for name in HOMES[word]]
         declared: tuple[click.Command, ...] = home.COMMANDS
-        return next(command for command in declared if command.name == word)
+        command = next(command for command in declared if command.name == word)
+        _say_exit_codes(command)
+        return command
 
     def __iter__(self) -> Iterator[str]:
         return iter(HOMES)

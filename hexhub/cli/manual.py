@@ -56,7 +56,7 @@ def _command(name: str, command: click.Command) -> list[str]:
 @click.command("man")
 @click.pass_context
 def man(context: click.Context) -> None:
-    """Print the manual page: hexhub man | man -l -"""
+    """Print the manual page, to be read with `hexhub man | man -l -`."""
     click.echo(manual(context.find_root().command), nl=False)
 
 

@@ -160,7 +160,13 @@ def rules_explain(options: Options, package: str, version: str, as_json: bool) -
 
 
 @rules.command("test")
-@click.option("--lock", "lock", required=True, type=click.Path(exists=True, dir_okay=False))
+@click.option(
+    "--lock",
+    "lock",
+    required=True,
+    type=click.Path(exists=True, dir_okay=False),
+    help="A mix.lock or rebar.lock.",
+)
 @click.option("--deny", multiple=True, metavar="PATTERN", help="As if this were denied.")
 @click.option("--cooldown", metavar="AGE", help="As if releases had to have this age.")
 @click.option("--retired", is_flag=True, help="As if releases retired for security were refused.")

@@ -14,7 +14,7 @@ from hexhub.domain import audit, keys, organizations, permissions, policies, use
 from hexhub.errors import Forbidden, Invalid, NotFound
 from hexhub.http.call import Call
 from hexhub.http.routes import Routes
-from hexhub.schema import KeyUse, Member, Organization, Policy
+from hexhub.schema import KeyUse, Member, Organization, Policy, Quota
 from hexhub.search import Query
 from hexhub.sites.web import history, pages, policy_form
 from hexhub.sites.web.account import CONFIRMED, PERSON, forms, text
@@ -111,6 +111,7 @@ async def _page(
         )
         known = policies.all_of(view, found.name)
         members = sorted(organizations.members(view, found.name).items())
+        quota = view.get(Quota, found.name)
     return pages.page(
         "organization.html",
         status=status,
@@ -120,6 +121,7 @@ async def _page(
         roles=ROLES,
         listed=listed,
         members=members,
+        quota=quota,
         keys=shown,
         records=records,
         lifetimes=LIFETIMES,

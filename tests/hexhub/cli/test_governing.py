@@ -169,3 +169,16 @@ async def test_the_audit_log_is_exported_and_verified(
     assert (await node("audit", "verify", str(file))).code == RULE
     assert (await node("audit", "export", "--since", "2999-01-01")).out == ""
     assert (await node("audit", "export", "--since", "soon")).code != DONE
+
+
+async def test_a_quota_is_set_listed_and_taken_away(node: Node) -> None:
+    assert (await node("quota", "list")).out == "no quotas\n"
+    done = await node("quota", "set", "hexpm", "--bytes", "10G", "--packages", "500")
+    assert (done.code, "of 10737418240 bytes" in done.out) == (0, True)
+    (row,) = json.loads((await node("quota", "list", "--json")).out)
+    assert (row["repository"], row["bytes"], row["packages"]) == ("hexpm", 10 << 30, 500)
+    assert (await node("quota", "set", "no_such_org", "--packages", "1")).code == 3
+    assert (await node("quota", "set", "hexpm", "--bytes", "lots")).code == 2
+    assert (await node("quota", "set", "hexpm")).code == 2
+    assert (await node("quota", "remove", "hexpm")).code == 0
+    assert (await node("quota", "remove", "hexpm")).code == 3

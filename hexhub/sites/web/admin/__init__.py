@@ -14,6 +14,7 @@ from hexhub.sites.web.admin import (
     keys,
     names,
     overview,
+    quotas,
     records,
     repositories,
     rules,
@@ -29,5 +30,5 @@ def routes(metrics: Metrics) -> Iterator[Route]:
     yield from overview.routes(metrics, used).under("/admin")
     for summed in (repositories, storage, backups):
         yield from summed.routes(used).under("/admin")
-    for subject in (accounts, jobs, kept, keys, names, records, rules, upstream):
+    for subject in (accounts, jobs, kept, keys, names, quotas, records, rules, upstream):
         yield from subject.routes.under("/admin")

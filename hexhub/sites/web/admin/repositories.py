@@ -8,7 +8,7 @@ from hexhub.domain import mirror_rules, owners, packages, removals, upstream_nam
 from hexhub.errors import Invalid, NotFound
 from hexhub.http.call import Call
 from hexhub.http.routes import Routes
-from hexhub.schema import PUBLIC, AllowedName, Member, Organization, Package
+from hexhub.schema import PUBLIC, AllowedName, Member, Organization, Package, Quota
 from hexhub.search import Query
 from hexhub.sites.web import pages, reading
 from hexhub.sites.web.account import text
@@ -34,6 +34,7 @@ def routes(used: usage.Usage) -> Routes:
                     "packages": view.count(Package, name),
                     "members": view.count(Member, name),
                     "rules": len(mirror_rules.of(view, name).rules),
+                    "quota": view.get(Quota, name),
                     "sum": sums.own.get(name, usage.Sum()),
                 }
                 for name in names

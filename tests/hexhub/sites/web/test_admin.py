@@ -49,6 +49,7 @@ CHANGES = (
     "/admin/keys/revoke",
     "/admin/packages/hexpm/x/remove",
     "/admin/rules/new",
+    "/admin/repositories/quota",
     "/admin/rules/remove",
     "/admin/names/allow",
     "/admin/names/reserve",
