@@ -43,6 +43,7 @@ if pysyncobj.version.VERSION != PYSYNCOBJ:
 
 TICK_SECONDS = 0.05
 HOLD_SECONDS = 0.05
+ALONE_SECONDS = 0.3
 RETRY_SNAPSHOT_SECONDS = 60.0
 RETRY_DISK_SECONDS = 0.25
 EXIT_FATAL = 70
@@ -282,6 +283,13 @@ class Raft:
     def lease_valid(self) -> bool:
         """Whether nothing acknowledged before now can be missing here that takes a right away."""
         return self.ready if self.alone else self._clock() < self._lease_until
+
+    @property
+    def lease_seconds(self) -> float:
+        """How long that is known to stay so, at least."""
+        if self.alone:
+            return ALONE_SECONDS if self.ready else 0.0
+        return max(0.0, self._lease_until - self._clock())
 
     @property
     def term(self) -> int:

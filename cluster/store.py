@@ -70,6 +70,8 @@ class Raft(Protocol):
     def alone(self) -> bool: ...
     @property
     def lease_valid(self) -> bool: ...
+    @property
+    def lease_seconds(self) -> float: ...
 
     def propose(self, entry: bytes, answer: Callable[[Applied | None, bool], None]) -> None: ...
     def read(self, answer: Callable[[int | None], None]) -> None: ...
@@ -80,6 +82,7 @@ class _Nobody:
     """What orders the entries of a node that belongs to no cluster yet."""
 
     ready = alone = lease_valid = False
+    lease_seconds = 0.0
 
     def propose(self, entry: bytes, answer: Callable[[Applied | None, bool], None]) -> None:
         answer(None, True)
@@ -276,6 +279,11 @@ class Store:
     def current(self) -> bool:
         """Whether this node may answer a read with credentials without a barrier (its lease)."""
         return self._raft.lease_valid
+
+    @property
+    def current_seconds(self) -> float:
+        """How long it may go on so without asking again, as far as it knows."""
+        return self._raft.lease_seconds
 
     async def revoke(
         self, work: Callable[Concatenate[Transaction, P], T], /, *args: P.args, **kwargs: P.kwargs

@@ -40,7 +40,7 @@ from hexhub.http.hot_path import HotAnswers, HotPath
 from hexhub.http.metrics import Metrics
 from hexhub.http.request_log import HotLog
 from hexhub.http.routes import ByHost, Router
-from hexhub.http.server import BACKLOG, HttpServer, bind
+from hexhub.http.server import BACKLOG, HttpServer, SharedSite, bind
 from hexhub.http.tls import Certificates
 from hexhub.http.waiting import Waiting
 from hexhub.hub import Hub, client_lines, utc_now
@@ -51,6 +51,9 @@ from hexhub.mail import Sender
 from hexhub.meeting import Meeting, advertised, bound
 from hexhub.passwords import Passwords
 from hexhub.peer_clocks import PeerClocks
+from hexhub.readers import lending
+from hexhub.readers.lending import About, Readers
+from hexhub.readers.messages import Begin
 from hexhub.reloading import Reloading, openness_of
 from hexhub.rendering import Rendering
 from hexhub.repositories import verification
@@ -447,22 +450,22 @@ async def serve(
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
         certificates = _certificates(config)
         reloading = Reloading(config, again)
-        asyncio.get_running_loop().add_signal_handler(
-            signal.SIGHUP, partial(_read_again, reloading, certificates)
-        )
+        face = Face(reloading, sock, Metrics(), log, certificates)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, _read_again, face)
         if certificates is not None:
             stack.push_async_callback(_end, asyncio.create_task(certificates.run()))
-        face = Face(reloading, sock, Metrics(), log, certificates)
         while not stop.is_set():
             await _live(face, stop)
         log.info("stopped", node=config.node_name)
 
 
-def _read_again(reloading: Reloading, certificates: Certificates | None) -> None:
+def _read_again(face: Face) -> None:
     """Whoever sends SIGHUP wants files to be read again, not the node to end."""
-    if certificates is not None:
-        certificates.told.set()
-    reloading.told()
+    if face.certificates is not None:
+        face.certificates.told.set()
+    if face.metrics.processes.readers is not None:
+        face.metrics.processes.readers.renew()
+    face.reloading.told()
 
 
 def _certificates(config: Config) -> Certificates | None:
@@ -505,7 +508,8 @@ async def _live(face: Face, stop: asyncio.Event) -> None:
         public = public_face(config, hub, face.metrics, log)
         routes = Router(operator_face.routes())
         operator = HttpServer(Dispatcher(hub, routes, face.metrics, log))
-        await stack.enter_async_context(_listening(face, public, operator))
+        readers = readers_of(face, hub, public)
+        await stack.enter_async_context(_listening(face, public, operator, readers))
         _greet(config, hub)
         log.info("listening", node=config.node_name, url=config.url, version=__version__)
         await _until_told_to_stop(face, hub, stop)
@@ -516,7 +520,9 @@ async def _live(face: Face, stop: asyncio.Event) -> None:
 
 
 @asynccontextmanager
-async def _listening(face: Face, public: Server, operator: Server) -> AsyncIterator[None]:
+async def _listening(
+    face: Face, public: Server, operator: Server, readers: Readers | None = None
+) -> AsyncIterator[None]:
     """Answer on the operator's socket and on the public one, and drain at the end.
 
     The public socket itself stays: who connects between two of these waits in the kernel.
@@ -528,10 +534,7 @@ async def _listening(face: Face, public: Server, operator: Server) -> AsyncItera
             await runner.setup()
             stack.push_async_callback(runner.cleanup)
             if server is public:
-                context = face.certificates.context if face.certificates else None
-                site = SockSite(runner, face.sock.dup(), backlog=BACKLOG, ssl_context=context)
-                await site.start()
-                stack.push_async_callback(_see_off, server, site)
+                await listen(face, runner, server, readers, stack)
                 continue
             with control_socket.short_path(data_dir, fresh=True) as path:
                 await UnixSite(runner, path).start()
@@ -540,12 +543,61 @@ async def _listening(face: Face, public: Server, operator: Server) -> AsyncItera
         yield
 
 
-async def _see_off(server: Server, site: SockSite) -> None:
+async def listen(
+    face: Face,
+    runner: ServerRunner,
+    server: Server,
+    readers: Readers | None,
+    stack: AsyncExitStack,
+) -> None:
+    """Accept connections, here and in readers, until the stack is left."""
+    sock = face.sock.dup()
+    site: SockSite | SharedSite
+    if readers is not None and isinstance(server, HttpServer):
+        site = SharedSite(server, sock)
+    else:
+        context = face.certificates.context if face.certificates else None
+        site = SockSite(runner, sock, backlog=BACKLOG, ssl_context=context)
+    await site.start()
+    stack.push_async_callback(_see_off, server, site, readers)
+    if readers is not None:
+        await readers.start()
+
+
+async def _see_off(
+    server: Server, site: SockSite | SharedSite, readers: Readers | None = None
+) -> None:
     """Take no more connections, and let those that are kept open end with an answer."""
     await site.stop()
-    if isinstance(server, HttpServer) and server.connections:
+    if isinstance(server, HttpServer):
         server.say_goodbye()
-        await asyncio.sleep(GOODBYE_S)
+        if readers is not None:
+            await readers.drain(DRAIN_S)
+        if server.connections:
+            await asyncio.sleep(GOODBYE_S)
+
+
+def readers_of(face: Face, hub: Hub, server: HttpServer) -> Readers | None:
+    """The processes beside this one that answer on its port."""
+    face.metrics.processes.readers = None
+    if face.config.workers == 1:
+        return None
+    marks = hub.topics.marks
+    readers = face.metrics.processes.readers = Readers(
+        About(
+            listener=face.sock,
+            marks=marks,
+            gate=CurrentGate(hub.limits, marks),
+            server=server,
+            tallies=face.metrics.tallies,
+            hits=partial(hits.count, hub),
+            lease_s=lambda: hub.store.current_seconds,
+            log_level=lambda: face.config.log_level,
+            begin=Begin(face.config.docs_host, face.config.log_format, lending.BYTES_MAX),
+        ),
+        face.config.workers - 1,
+    )
+    return readers
 
 
 class Stopped(Exception):

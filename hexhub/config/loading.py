@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -111,7 +112,7 @@ def _check(config: Config) -> None:
         )
     if config.cluster_port == config.port:
         raise Refused(f"CLUSTER_PORT and PORT are both {config.port}: they must differ")
-    _check_version(config)
+    _check_workers(config)
 
 
 def check_listening(config: Config) -> None:
@@ -134,10 +135,17 @@ def _check_test_mode(config: Config) -> None:
         raise Refused("HEX_TEST_MODE and BEHIND_PROXY exclude each other")
 
 
-def _check_version(config: Config) -> None:
-    """Settings whose meaning this version does not have: better no node than another one."""
-    if config.workers > 1:
-        raise Refused(f"WORKERS={config.workers} is not in this version: set WORKERS=1")
+def _check_workers(config: Config) -> None:
+    """Several processes trade connections, which they cannot once these speak TLS."""
+    if config.workers == 1:
+        return
+    if config.tls_cert is not None:
+        raise Refused(
+            f"WORKERS={config.workers} and TLS_CERT exclude each other: let a proxy speak TLS "
+            "(BEHIND_PROXY), or set WORKERS=1"
+        )
+    if not sys.platform.startswith("linux"):
+        raise Refused(f"WORKERS={config.workers} needs Linux: set WORKERS=1")
 
 
 def describe(config: Config) -> list[Setting]:

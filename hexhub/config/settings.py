@@ -141,7 +141,9 @@ class Config:
         "Listen on a public address with neither TLS_CERT nor BEHIND_PROXY",
         bare=False,
     )
-    workers: int = _setting(v.number(1, 64), 1, "Processes that accept connections")
+    workers: int = _setting(
+        v.number(1, 64), 1, "Processes that accept connections; above 1 not with TLS_CERT"
+    )
     log_format: Literal["auto", "json", "pretty"] = _setting(
         v.choice("auto", "json", "pretty"),
         "auto",

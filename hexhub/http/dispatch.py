@@ -59,14 +59,13 @@ class Dispatcher:
         metrics: Metrics,
         log: Log,
         hot: HotAnswers | None = None,
-        learnt: Learnt | None = None,
     ) -> None:
-        """`learnt` hears of each answer that the hot path keeps."""
         self.closing = False
         """Whether each answer is the last one on its connection."""
+        self.learnt: Learnt | None = None
+        """Hears of each answer that the hot path keeps."""
         self._hub = hub
         self._hot = hot
-        self._learnt = learnt
         self._router = router
         self._metrics = metrics
         self._log = log
@@ -174,8 +173,8 @@ class Dispatcher:
         call.hub.store.hear()
         if learnt is not None and call.hub.topics.holds(ticket.stamp):
             self._hot.keep(*learnt)
-            if self._learnt is not None:
-                self._learnt(*learnt)
+            if self.learnt is not None:
+                self.learnt(*learnt)
 
     def _record(self, call: Call, status: int, began: float, request_id: str) -> None:
         seconds = time.monotonic() - began

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 import msgspec
 
 from hexhub.http.tallies import Tallies
+from hexhub.http.wire import Body as Body
 from hexhub.marks import Marks, Stamp
 
 if TYPE_CHECKING:
@@ -55,7 +56,6 @@ IGNORED_HEADERS = frozenset(
 )
 REQUEST_ID_LENGTHS = range(20, 201)
 
-Body: TypeAlias = "bytes | memoryview"
 Key: TypeAlias = tuple[bytes, bytes, bytes]
 
 
@@ -220,7 +220,7 @@ class HotPath:
         self._gate = gate
         self._tallies = tallies
         self._count = count
-        self._log = log
+        self.log = log
         self._docs_host = docs_host.lower() if docs_host else None
         self._recognised: dict[bytes, Asked] = {}
         self._ids: list[str] = []
@@ -256,8 +256,8 @@ class HotPath:
         self._tallies.add(kept.route, kept.method, kept.status, seconds)
         if kept.counted:
             self._count(kept.counted)
-        if self._log.wanted:
-            self._log.write(hit, seconds)
+        if self.log.wanted:
+            self.log.write(hit, seconds)
 
     def _recognise(self, data: bytes) -> Asked | None:
         """A client repeats its head byte for byte, so what it means is worth remembering."""

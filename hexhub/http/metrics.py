@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import accumulate
+from typing import Protocol
 
 from prometheus_client import (
     CollectorRegistry,
@@ -12,7 +13,7 @@ from prometheus_client import (
     ProcessCollector,
     generate_latest,
 )
-from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
 from hexhub import __version__
@@ -54,6 +55,34 @@ class RequestDurations(Collector):
         yield family
 
 
+class Processes(Protocol):
+    """Reader processes, as they are watched."""
+
+    @property
+    def running(self) -> int: ...
+    @property
+    def restarts(self) -> int: ...
+    async def collect(self) -> None: ...
+    def renew(self) -> None: ...
+
+
+class ProcessFigures(Collector):
+    def __init__(self) -> None:
+        self.readers: Processes | None = None
+
+    def collect(self) -> Iterator[Metric]:
+        if self.readers is None:
+            return
+        yield GaugeMetricFamily(
+            "hexhub_readers", "Reader processes beside the main one.", value=self.readers.running
+        )
+        yield CounterMetricFamily(
+            "hexhub_reader_restarts",
+            "Reader processes that ended by themselves and were replaced.",
+            value=self.readers.restarts,
+        )
+
+
 class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -65,6 +94,8 @@ class Metrics:
         self.in_flight = Gauge(
             "hexhub_http_requests_in_flight", "Requests being answered.", registry=self.registry
         )
+        self.processes = ProcessFigures()
+        self.registry.register(self.processes)
         self.node = NodeCollector()
         self.registry.register(self.node)
         ProcessCollector(registry=self.registry)
@@ -78,6 +109,11 @@ class Metrics:
     def observe(self, route: str, method: str, status: int, seconds: float) -> None:
         """Count one request."""
         self.tallies.add(route, method, status, seconds)
+
+    async def collect(self) -> None:
+        """Have what other processes counted added."""
+        if self.processes.readers is not None:
+            await self.processes.readers.collect()
 
     def render(self) -> bytes:
         """The text that Prometheus scrapes."""

@@ -14,16 +14,26 @@ from aiohttp.web_protocol import RequestHandler
 
 from hexhub.errors import Refused
 from hexhub.http import hot_path, sendfile, wire
-from hexhub.http.dispatch import Dispatcher
+from hexhub.http.dispatch import Dispatcher, Learnt
 from hexhub.http.hot_path import Answer, Body, Hit, HotPath
 from hexhub.http.wire import HEAD_S, KEEPALIVE_S
 
 BACKLOG = 1024
 A_DAY_S = 86_400.0
+ACCEPT_AGAIN_S = 0.5
 
 QUIET = logging.getLogger("hexhub.aiohttp")
 QUIET.addHandler(logging.NullHandler())
 QUIET.propagate = False
+
+
+class Others(Protocol):
+    """Other processes that answer on the same port."""
+
+    @property
+    def connections(self) -> int: ...
+    @property
+    def answered(self) -> int: ...
 
 
 class Lender(Protocol):
@@ -213,6 +223,7 @@ class HttpServer(Server):
     def __init__(self, dispatcher: Dispatcher, hot: HotPath | None = None) -> None:
         self._hot = hot
         self._dispatcher = dispatcher
+        self.readers: Others | None = None
         super().__init__(
             dispatcher,
             auto_decompress=False,
@@ -224,12 +235,17 @@ class HttpServer(Server):
     @property
     def connected(self) -> int:
         """Open connections."""
-        return len(self.connections)
+        return len(self.connections) + (self.readers.connections if self.readers else 0)
 
     @property
     def answered_hot(self) -> int:
         """Requests answered before they were parsed."""
-        return 0 if self._hot is None else self._hot.answered
+        ours = 0 if self._hot is None else self._hot.answered
+        return ours + (self.readers.answered if self.readers else 0)
+
+    def learnt(self, hear: Learnt | None) -> None:
+        """Have each answer that the hot path keeps told to someone."""
+        self._dispatcher.learnt = hear
 
     def say_goodbye(self) -> None:
         """Let every answer from here on be the last on its connection.
@@ -246,6 +262,56 @@ class HttpServer(Server):
     def handed(self, handed: Handed) -> RequestHandler:
         """For a connection that another process accepted."""
         return Connection(self, self._hot, handed, loop=self._loop, **self._kwargs)
+
+
+class SharedSite:
+    """Accepts on a socket on which other processes accept, too.
+
+    One connection a turn: the loop's own server would take all that wait, and leave the others idle.
+    """
+
+    def __init__(self, server: HttpServer, sock: socket.socket) -> None:
+        self._server = server
+        self._sock = sock
+        self._loop = asyncio.get_running_loop()
+        self._joining: set[asyncio.Task[object]] = set()
+        self._again: asyncio.TimerHandle | None = None
+
+    async def start(self) -> None:
+        self._sock.setblocking(False)
+        self._sock.listen(BACKLOG)
+        self._listen()
+
+    async def stop(self) -> None:
+        """Take no more connections."""
+        if self._again is not None:
+            self._again.cancel()
+        self._loop.remove_reader(self._sock.fileno())
+        self._sock.close()
+        await asyncio.gather(*self._joining, return_exceptions=True)
+
+    def _listen(self) -> None:
+        self._loop.add_reader(self._sock.fileno(), self._accept)
+
+    def _accept(self) -> None:
+        try:
+            sock, _ = self._sock.accept()
+        except BlockingIOError:
+            return
+        except OSError:  # no descriptors are left
+            self._loop.remove_reader(self._sock.fileno())
+            self._again = self._loop.call_later(ACCEPT_AGAIN_S, self._listen)
+            return
+        sock.setblocking(False)
+        join = self._loop.connect_accepted_socket(self._server, sock)
+        task = self._loop.create_task(join)
+        self._joining.add(task)
+        task.add_done_callback(self._joined)
+
+    def _joined(self, task: asyncio.Task[object]) -> None:
+        self._joining.discard(task)
+        if not task.cancelled():
+            task.exception()  # a client that was gone before it was here
 
 
 def bind(host: str, port: int) -> socket.socket:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+from typing import TypeAlias
+
+Body: TypeAlias = "bytes | memoryview"
 
 HEAD_S = 20.0
 """A new connection that has not sent a whole head by then is closed."""
@@ -15,18 +18,18 @@ TURN = 2 << 20
 """Bytes of a file before others get their turn."""
 
 
-def write(fd: int, head: bytes, body: bytes | memoryview) -> tuple[bytes | memoryview, ...]:
+def write(fd: int, head: Body, body: Body) -> tuple[Body, ...]:
     """Write as much as the socket takes; what is left. Raises OSError when the client is gone."""
     try:
         if len(body) <= JOINED_MAX:
-            data = b"".join((head, body))
+            data = b"".join((head, body)) if body else head
             sent = os.write(fd, data)
-            return () if sent == len(data) else (data[sent:],)
+            return () if sent == len(data) else (memoryview(data)[sent:],)
         sent = os.writev(fd, (head, body))
     except BlockingIOError:
         return head, body
     if sent < len(head):
-        return head[sent:], body
+        return memoryview(head)[sent:], body
     sent -= len(head)
     return () if sent == len(body) else (memoryview(body)[sent:],)
 

@@ -177,6 +177,7 @@ def metrics_routes(metrics: Metrics) -> Routes:
         """What Prometheus scrapes."""
         metrics.node.hub = call.hub
         metrics.mirror.mirror = call.hub.mirror
+        await metrics.collect()
         return Response(body=metrics.render(), headers={"Content-Type": CONTENT_TYPE})
 
     return found

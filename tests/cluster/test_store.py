@@ -30,6 +30,7 @@ class Link:
     """Stands between a store and what orders its entries."""
 
     ready = alone = lease_valid = True
+    lease_seconds = 1.0
 
     def __init__(self, node: Node) -> None:
         self.node = node

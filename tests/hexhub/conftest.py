@@ -9,14 +9,47 @@ import pytest
 import pytest_asyncio
 
 from tests.hexhub import hubs, mirrors
-from tests.hexhub.hubs import Person, TestHub
+from tests.hexhub.hubs import FACES, Person, TestHub
 from tests.hexhub.mirrors import Pair
+
+EVERY_FACE = frozenset(
+    {
+        "http.test_connections",
+        "http.test_headers",
+        "http.test_negotiation",
+        "http.test_routing",
+        "http.test_sendfile",
+        "http.test_uploads",
+        "sites.api.test_access",
+        "sites.api.test_docs",
+        "sites.api.test_keys",
+        "sites.api.test_releases",
+        "sites.api.test_retirement",
+        "sites.test_repo",
+        "test_bad_input",
+    }
+)
+"""Modules whose tests the long run repeats without the hot path, and with readers."""
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Have the tests of these modules meet each face that a hub can have."""
+    module = metafunc.module.__name__.removeprefix("tests.hexhub.")
+    if module in EVERY_FACE and "face" in metafunc.fixturenames:
+        faces = ["hot", *(pytest.param(name, marks=pytest.mark.long) for name in FACES[1:])]
+        metafunc.parametrize("face", faces, indirect=True, scope="module")
+
+
+@pytest.fixture(scope="module")
+def face(request: pytest.FixtureRequest) -> str:
+    """How the hub of a test answers (hubs.running)."""
+    return str(getattr(request, "param", "hot"))
 
 
 @pytest.fixture
-async def hub(tmp_path: Path) -> AsyncIterator[TestHub]:
+async def hub(tmp_path: Path, face: str) -> AsyncIterator[TestHub]:
     """A hub with nothing in it."""
-    async with hubs.running(tmp_path) as running:
+    async with hubs.running(tmp_path, face=face) as running:
         yield running
         assert not running.faults, running.faults[0]
 
@@ -28,9 +61,9 @@ async def mara(hub: TestHub) -> Person:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def module_hub(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[TestHub]:
+async def module_hub(tmp_path_factory: pytest.TempPathFactory, face: str) -> AsyncIterator[TestHub]:
     """A hub for all tests of a module; those need `pytest.mark.asyncio(loop_scope="module")`."""
-    async with hubs.running(tmp_path_factory.mktemp("hub")) as running:
+    async with hubs.running(tmp_path_factory.mktemp("hub"), face=face) as running:
         yield running
         assert not running.faults, running.faults[0]
 

@@ -11,7 +11,7 @@ import json as json_module
 import sys
 import traceback
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from io import BytesIO
@@ -21,7 +21,7 @@ from typing import Any
 import msgspec
 import structlog
 from aiohttp import ClientResponse, ClientSession
-from aiohttp.web import ServerRunner, TCPSite
+from aiohttp.web import ServerRunner, SockSite
 from argon2 import PasswordHasher
 
 from cluster import Transaction
@@ -30,10 +30,14 @@ from hexhub.domain import keys, organizations, users
 from hexhub.domain.audit import OPERATOR
 from hexhub.formats import erlang_external
 from hexhub.http.metrics import Metrics
+from hexhub.http.server import bind
 from hexhub.hub import Hub, utc_now
+from hexhub.readers.lending import Readers
+from hexhub.reloading import Reloading
 from hexhub.schema import Member, User
 
 SIGNING_KEY = Path(__file__).parents[1] / "golden/registry/private_key.pem"
+FACES = ("hot", "cold", "readers")
 SETTLE_S = 20.0
 ERLANG = "application/vnd.hex+erlang"
 JSON = "application/json"
@@ -65,13 +69,23 @@ class Answer:
 
 
 class Clock:
-    """Time that a test moves."""
+    """Time that a test moves. `moved` is called then: other processes have clocks of their own."""
 
     def __init__(self) -> None:
-        self.ahead = timedelta()
+        self.moved: Callable[[], None] = lambda: None
+        self._ahead = timedelta()
+
+    @property
+    def ahead(self) -> timedelta:
+        return self._ahead
+
+    @ahead.setter
+    def ahead(self, ahead: timedelta) -> None:
+        self._ahead = ahead
+        self.moved()
 
     def __call__(self) -> datetime:
-        return utc_now() + self.ahead
+        return utc_now() + self._ahead
 
 
 class Person:
@@ -163,8 +177,11 @@ class TestHub:
         clock: Clock,
         faults: list[str],
         folder: Path,
+        readers: Readers | None = None,
     ) -> None:
         self.hub = hub
+        self.readers = readers
+        """The processes that answer for it, if there are any."""
         self.folder = folder
         """Where `data/` is."""
         self.session = session
@@ -173,6 +190,11 @@ class TestHub:
         self.faults = faults
         """Tracebacks of errors that the hub answered with 500, or broke off for."""
         self.nobody = Person(self, None, None)
+
+    async def counted(self) -> None:
+        """Have what readers have counted known here."""
+        if self.readers is not None:
+            await self.readers.collect()
 
     async def settled(self, holds: Callable[[], bool]) -> None:
         """Wait, within reason, until something that goes on behind a request has happened."""
@@ -275,31 +297,45 @@ def _split(text: str) -> tuple[str, str | None]:
 
 
 @asynccontextmanager
-async def running(folder: Path, *, hot: bool = True, **settings: str) -> AsyncIterator[TestHub]:
-    """A hub on a free port with these settings (names of design §10, in lower case)."""
+async def running(folder: Path, *, face: str = "hot", **settings: str) -> AsyncIterator[TestHub]:
+    """A hub on a free port with these settings (names of design §10, in lower case).
+
+    `face`: `hot`; `cold`, without the hot path; or `readers`, where a process of its own answers
+    what the hot path may, and this one accepts no connections.
+    """
     environ = {
         "DATA_DIR": str(folder / "data"),
         "DEPENDENCY_CHECK": "own",
         "UPSTREAM_ENABLED": "false",
         "SIGNING_KEY_FILE": str(SIGNING_KEY),  # making one takes longer than the rest of a start
+        "HEXHUB_LOG_LEVEL": "warning",
+        "WORKERS": "2" if face == "readers" else "1",
     } | {name.upper(): value for name, value in settings.items()}
     loaded = config.load(environ, checkout=folder)
     clock, metrics = Clock(), Metrics()
     faults: list[str] = []
     log = quiet_log(faults)
-    async with app.open_hub(loaded, now=clock) as hub:
+    async with AsyncExitStack() as stack:
+        hub = await stack.enter_async_context(app.open_hub(loaded, now=clock))
+        clock.moved = hub.topics.forget_all
         # As slow as a guesser deserves, passwords would be most of the time of a test run.
         hub.passwords._hasher = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
-        runner = ServerRunner(app.public_face(loaded, hub, metrics, log, hot=hot))
+        server = app.public_face(loaded, hub, metrics, log, hot=face != "cold")
+        runner = ServerRunner(server)
         await runner.setup()
-        site = TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        port = runner.addresses[0][1]
-        try:
-            async with ClientSession(auto_decompress=False) as session:
-                yield TestHub(hub, session, f"http://127.0.0.1:{port}", clock, faults, folder)
-        finally:
-            await runner.cleanup()
+        stack.push_async_callback(runner.cleanup)
+        sock = stack.enter_context(bind("127.0.0.1", 0))
+        listening = app.Face(Reloading(loaded), sock, metrics, log)
+        readers = app.readers_of(listening, hub, server)
+        if readers is None:
+            await SockSite(runner, sock.dup()).start()
+        else:
+            sock.listen()
+            await readers.start()
+            stack.push_async_callback(readers.drain, SETTLE_S)
+        session = await stack.enter_async_context(ClientSession(auto_decompress=False))
+        url = f"http://127.0.0.1:{sock.getsockname()[1]}"
+        yield TestHub(hub, session, url, clock, faults, folder, readers)
 
 
 def quiet_log(faults: list[str]) -> Any:

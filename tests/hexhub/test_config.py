@@ -407,7 +407,10 @@ def test_test_mode_changes_defaults_and_only_defaults() -> None:
         ({"HEX_TEST_MODE": "1", "BEHIND_PROXY": "::1"}, "HEX_TEST_MODE and BEHIND_PROXY"),
         ({"TLS_CERT": "/a"}, "TLS_CERT and TLS_KEY go together"),
         ({"HEXHUB_ADMIN_USER": "mara"}, "HEXHUB_ADMIN_USER, HEXHUB_ADMIN_EMAIL and"),
-        ({"WORKERS": "2"}, "WORKERS=2 is not in this version"),
+        (
+            {"WORKERS": "2", "TLS_CERT": "/a", "TLS_KEY": "/b"},
+            "WORKERS=2 and TLS_CERT exclude each other",
+        ),
         (
             {
                 "CLUSTERING_ENABLED": "true",

@@ -1,18 +1,19 @@
-"""With the hot path and without it the same bytes go over the wire, whatever is asked and however."""
+"""With the hot path, without it and with readers the same bytes go over the wire, however asked."""
 
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from aiohttp.web import ServerRunner, TCPSite
-from hypothesis import HealthCheck, given, settings, strategies as st
+from hypothesis import given, settings, strategies as st
 
 from hexhub import app, config
 from hexhub.http.metrics import Metrics
@@ -25,17 +26,13 @@ CHANGING = re.compile(rb"(X-Request-Id: [0-9a-f]{32}|Date: [^\r]+)\r\n")
 
 
 @dataclass
-class Pair:
-    """One hub with two faces: with the hot path, and without."""
+class Faces:
+    """One hub with three faces: with readers, with the hot path only, and without."""
 
     hub: TestHub
     mara: Person
-    cold_port: int
-    cold_metrics: Metrics
-
-    @property
-    def hot_port(self) -> int:
-        return int(self.hub.url.rpartition(":")[2])
+    stranger: Person
+    ports: tuple[int, int, int]
 
     async def ask(self, port: int, data: bytes, cuts: tuple[int, ...] = ()) -> bytes:
         """Send bytes in pieces, then a last request that closes, and read all that comes."""
@@ -55,31 +52,40 @@ class Pair:
             await writer.wait_closed()
         return CHANGING.sub(b"", answer)
 
-    async def both(self, data: bytes, cuts: tuple[int, ...] = ()) -> tuple[bytes, bytes]:
-        return await self.ask(self.hot_port, data, cuts), await self.ask(self.cold_port, data, cuts)
+    async def all(self, data: bytes, cuts: tuple[int, ...] = ()) -> bytes:
+        """What every face answers, which is the same."""
+        answers = await asyncio.gather(*(self.ask(port, data, cuts) for port in self.ports))
+        assert answers[0] == answers[2]
+        assert answers[1] == answers[2]
+        return answers[2]
 
 
 @asynccontextmanager
-async def two_faces(folder: Path) -> AsyncIterator[Pair]:
-    async with hubs.running(folder) as hub:
-        mara = await hub.user("mara")
+async def three_faces(folder: Path) -> AsyncIterator[Faces]:
+    async with AsyncExitStack() as stack:
+        hub = await stack.enter_async_context(hubs.running(folder, face="readers"))
+        mara, stranger = await hub.user("mara"), await hub.user("nils")
+        await hub.organization("acme", mara)
         for version in ("1.0.0", "1.1.0"):
             await mara.publish(tarball("acorn", version, {"a": b"x" * 500}))
-        metrics = Metrics()
-        loaded = config.load({}, checkout=folder)
-        face = app.public_face(loaded, hub.hub, metrics, hubs.quiet_log(hub.faults), hot=False)
-        runner = ServerRunner(face)
-        await runner.setup()
-        await TCPSite(runner, "127.0.0.1", 0).start()
-        try:
-            yield Pair(hub, mara, runner.addresses[0][1], metrics)
-        finally:
-            await runner.cleanup()
+        await mara.publish(tarball("larch", "1.0.0", {"a": os.urandom(100_000)}))
+        await mara.publish(tarball("hidden", "1.0.0", {"a": b"x"}), repository="acme")
+        ports = [int(hub.url.rpartition(":")[2])]
+        for hot in (True, False):
+            log, loaded = hubs.quiet_log(hub.faults), config.load({}, checkout=folder)
+            server = app.public_face(loaded, hub.hub, Metrics(), log, hot=hot)
+            runner = ServerRunner(server)
+            await runner.setup()
+            stack.push_async_callback(runner.cleanup)
+            await TCPSite(runner, "127.0.0.1", 0).start()
+            ports.append(runner.addresses[0][1])
+        yield Faces(hub, mara, stranger, (ports[0], ports[1], ports[2]))
+        assert not hub.faults, hub.faults[0]
 
 
 @pytest.fixture
-async def pair(tmp_path: Path) -> AsyncIterator[Pair]:
-    async with two_faces(tmp_path) as made:
+async def faces(tmp_path: Path) -> AsyncIterator[Faces]:
+    async with three_faces(tmp_path) as made:
         yield made
 
 
@@ -95,12 +101,20 @@ PATHS = st.sampled_from(
         "/repo/packages/acorn",
         "/packages/none",
         "/tarballs/acorn-1.0.0.tar",
+        "/tarballs/larch-1.0.0.tar",
         "//packages/acorn",
         "/packages/acorn/",
         "/packages/acorn?x=1",
         "/public_key",
         "/packages/%61corn",
         "/repo/versions",
+        "/repos/acme/packages/hidden",
+        "/repos/acme/names",
+        "/repos/acme/tarballs/hidden-1.0.0.tar",
+        "/api/packages/acorn",
+        "/api/packages/acorn?_format=erlang",
+        "/api/packages",
+        "/api/packages?search=acorn",
     ]
 )
 HEADERS = st.sampled_from(
@@ -108,22 +122,34 @@ HEADERS = st.sampled_from(
         "Accept: */*",
         "Accept: application/json",
         "Accept: application/vnd.hex+erlang",
+        "Accept: text/plain",
         "accept:application/json",
+        "User-Agent: x",
         "User-Agent: x",
         "User-Agent:",
         "If-None-Match: ",
         "If-None-Match: *",
         'If-None-Match: "no"',
+        "If-Modified-Since: Wed, 25 Nov 2099 18:00:00 GMT",
         "Range: bytes=0-3",
         "Connection: keep-alive",
         "Content-Length: 0",
         "Content-Length: 3",
         "TE: ",
         "Authorization: nonsense",
+        "Authorization: MEMBER",
+        "Authorization: MEMBER",
+        "Authorization: Bearer MEMBER",
+        "Authorization: STRANGER",
+        "Authorization:",
         "X-Odd: 1",
+        "X-Forwarded-For: 10.0.0.1",
+        "X-Forwarded-Proto: https",
+        "Origin: http://else.where",
         "Accept-Encoding: gzip",
         "Bad header",
         "X-Request-Id: 0123456789012345678901234567890",
+        "X-Request-Id: short",
         " folded: x",
         "Cookie: a=b",
     ]
@@ -136,88 +162,101 @@ def requests(draw: st.DrawFn) -> bytes:
     return head(method, draw(PATHS), *draw(st.lists(HEADERS, max_size=4)))
 
 
-@settings(
-    max_examples=120,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
-@given(st.data())
-def test_the_same_bytes_with_it_and_without_it(pair_loop: Loop, data: st.DataObject) -> None:
-    sent = b"".join(data.draw(st.lists(requests(), min_size=1, max_size=3)))
-    cuts = data.draw(st.lists(st.integers(1, len(sent) - 1), max_size=2, unique=True))
-    hot, cold = pair_loop.both(sent, tuple(sorted(cuts)))
-    assert hot == cold
-
-
 @dataclass
 class Loop:
     """A loop that a property test may use again and again."""
 
-    pair: Pair
+    faces: Faces
     runner: asyncio.Runner
 
-    def both(self, data: bytes, cuts: tuple[int, ...]) -> tuple[bytes, bytes]:
-        return self.runner.run(self.pair.both(data, cuts))
+    def all(self, data: bytes, cuts: tuple[int, ...]) -> None:
+        for word, person in (("MEMBER", self.faces.mara), ("STRANGER", self.faces.stranger)):
+            data = data.replace(word.encode(), (person.authorization or "").encode())
+        cuts = tuple(cut for cut in cuts if cut < len(data))
+        self.runner.run(self.faces.all(data, cuts))
 
 
-@pytest.fixture
-def pair_loop(tmp_path: Path) -> Iterator[Loop]:
+@pytest.fixture(scope="module")
+def loop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loop]:
     with asyncio.Runner() as runner:
-        faces = two_faces(tmp_path)
-        yield Loop(runner.run(faces.__aenter__()), runner)
-        runner.run(faces.__aexit__(None, None, None))
+        three = three_faces(tmp_path_factory.mktemp("faces"))
+        yield Loop(runner.run(three.__aenter__()), runner)
+        runner.run(three.__aexit__(None, None, None))
 
 
-async def test_every_cut_of_a_known_request_gives_the_same(pair: Pair) -> None:
-    request = head("GET", "/packages/acorn", "Accept: */*")
-    await pair.both(request)
-    for cut in range(1, len(request), 7):
-        hot, cold = await pair.both(request, (cut,))
-        assert hot == cold
+def compared(loop: Loop, data: st.DataObject) -> None:
+    sent = b"".join(data.draw(st.lists(requests(), min_size=1, max_size=3)))
+    cuts = data.draw(st.lists(st.integers(1, len(sent) - 1), max_size=2, unique=True))
+    loop.all(sent, tuple(sorted(cuts)))
 
 
-async def test_a_known_answer_is_sent_again_and_counted(pair: Pair) -> None:
+@settings(max_examples=100, deadline=None)
+@given(st.data())
+def test_the_same_bytes_with_it_without_it_and_from_readers(
+    loop: Loop, data: st.DataObject
+) -> None:
+    compared(loop, data)
+
+
+@pytest.mark.long
+@settings(max_examples=3000, deadline=None)
+@given(st.data())
+def test_the_same_bytes_for_many_more_requests(loop: Loop, data: st.DataObject) -> None:
+    compared(loop, data)
+
+
+@pytest.mark.parametrize(
+    "step", [11, pytest.param(1, marks=pytest.mark.long)], ids=["some cuts", "every cut"]
+)
+async def test_a_known_request_that_is_cut_gives_the_same(faces: Faces, step: int) -> None:
+    for path in ("/packages/acorn", "/repos/acme/packages/hidden"):
+        request = head("GET", path, "Accept: */*", f"Authorization: {faces.mara.authorization}")
+        for _ in range(3):
+            await faces.all(request)
+        for cut in range(1, len(request), step):
+            assert (await faces.all(request, (cut,))).startswith(b"HTTP/1.1 200 ")
+
+
+async def test_a_known_answer_is_sent_again_and_counted(faces: Faces) -> None:
     for _ in range(3):
-        assert (await pair.hub.nobody.get("/tarballs/acorn-1.0.0.tar")).status == 200
-    assert (await pair.hub.nobody.request("HEAD", "/tarballs/acorn-1.0.0.tar")).status == 200
-    await pair.hub.hub.counters.flush()
-    pair.hub.clock.ahead = timedelta(days=1)
-    release = (await pair.hub.nobody.get("/api/packages/acorn/releases/1.0.0")).value
+        assert (await faces.hub.nobody.get("/tarballs/acorn-1.0.0.tar")).status == 200
+    assert (await faces.hub.nobody.request("HEAD", "/tarballs/acorn-1.0.0.tar")).status == 200
+    await faces.hub.counted()
+    await faces.hub.hub.counters.flush()
+    faces.hub.clock.ahead = timedelta(days=1)
+    release = (await faces.hub.nobody.get("/api/packages/acorn/releases/1.0.0")).value
     assert release["downloads"] == 3
 
 
-async def test_a_publish_is_seen_by_the_next_request(pair: Pair) -> None:
-    for path in ("/packages/acorn", "/versions", "/names", "/repo/packages/acorn"):
-        before = (await pair.hub.nobody.get(path)).body
-        assert (await pair.hub.nobody.get(path)).body == before
-    await pair.mara.publish(tarball("acorn", "1.2.0", {"a": b"y"}))
-    await pair.mara.publish(tarball("beech", "1.0.0", {"a": b"y"}))
-    for path in ("/packages/acorn", "/versions", "/names", "/repo/packages/acorn"):
-        hot, cold = await pair.both(head("GET", path))
-        assert hot == cold
+async def test_a_publish_is_seen_by_the_next_request(faces: Faces) -> None:
+    paths = ("/packages/acorn", "/versions", "/names", "/repo/packages/acorn", "/api/packages")
+    for path in (*paths, "/repos/acme/names"):
+        for _ in range(3):
+            await faces.all(head("GET", path, "User-Agent: x"))
+    await faces.mara.publish(tarball("acorn", "1.2.0", {"a": b"y"}))
+    await faces.mara.publish(tarball("beech", "1.0.0", {"a": b"y"}))
+    for path in paths:
+        before = await faces.all(head("GET", path, "User-Agent: x"))
+        assert before.startswith(b"HTTP/1.1 200 ")
 
 
-async def test_a_replaced_tarball_is_never_sent_again(pair: Pair) -> None:
+async def test_a_replaced_tarball_is_never_sent_again(faces: Faces) -> None:
     path = "/tarballs/acorn-1.0.0.tar"
-    first = (await pair.hub.nobody.get(path)).body
-    assert (await pair.hub.nobody.get(path)).body == first
+    first = (await faces.hub.nobody.get(path)).body
+    assert (await faces.hub.nobody.get(path)).body == first
     second = tarball("acorn", "1.0.0", {"a": b"z" * 500})
-    assert (await pair.mara.publish(second, replace=True)).status == 200
-    assert (await pair.hub.nobody.get(path)).body == second
+    assert (await faces.mara.publish(second, replace=True)).status == 200
+    assert (await faces.hub.nobody.get(path)).body == second
 
 
-async def test_a_conditional_request_is_answered_304_again_and_again(pair: Pair) -> None:
-    etag = (await pair.hub.nobody.get("/packages/acorn")).headers["ETag"]
+async def test_a_conditional_request_is_answered_304_again_and_again(faces: Faces) -> None:
+    etag = (await faces.hub.nobody.get("/packages/acorn")).headers["ETag"]
     request = head("GET", "/packages/acorn", f"If-None-Match: {etag}")
     for _ in range(3):
-        hot, cold = await pair.both(request)
-        assert hot == cold
-        assert hot.startswith(b"HTTP/1.1 304 ")
+        assert (await faces.all(request)).startswith(b"HTTP/1.1 304 ")
 
 
-async def test_a_request_hidden_in_a_header_is_none(pair: Pair) -> None:
-    await pair.both(head("GET", "/packages/acorn"))
+async def test_a_request_hidden_in_a_header_is_none(faces: Faces) -> None:
+    await faces.all(head("GET", "/packages/acorn"))
     start = b"GET /names HTTP/1.1\r\nHost: hub\r\nX-Odd: "
-    rest = head("GET", "/packages/acorn")
-    hot, cold = await pair.both(start + rest, (len(start),))
-    assert hot == cold
+    await faces.all(start + head("GET", "/packages/acorn"), (len(start),))

@@ -1,0 +1,331 @@
+"""A reader: one small process that waits for requests and sends answers that it was given.
+
+    python -m hexhub.readers.process CHANNEL LISTENER MARKS
+
+The arguments are numbers of descriptors. It ends when the main process does.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import select
+import signal
+import socket
+import sys
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+
+from hexhub.http import wire
+from hexhub.http.gate import Gate
+from hexhub.http.hot_path import Body, Hit, HotAnswers, HotPath
+from hexhub.http.request_log import HotLog
+from hexhub.http.tallies import Tallies
+from hexhub.marks import NETWORKS, Marks
+from hexhub.readers import messages
+from hexhub.readers.messages import Ask, Back, Begin, Drain, Learnt, Over, Ready, Rules, Told
+
+TELL_EVERY_S = 1.0
+READ, WRITE, NOTHING = select.EPOLLIN, select.EPOLLOUT, 0
+
+
+class Client:
+    """A connection, between two requests or while an answer is on its way."""
+
+    __slots__ = ("asked", "hit", "left", "peer", "reader", "sending", "since", "sock")
+
+    def __init__(self, reader: Reader, sock: socket.socket, peer: str, *, asked: bool) -> None:
+        self.reader = reader
+        self.sock = sock
+        self.peer = peer
+        self.asked = asked
+        """Whether it has asked for anything yet."""
+        self.since = reader.now
+        self.hit: Hit | None = None
+        """What is on its way."""
+        self.left: tuple[Body, ...] = ()
+        self.sending: wire.Sending | None = None
+
+    def ready(self, events: int) -> None:
+        """Something may be read or written."""
+        try:
+            if self.hit is not None:
+                self._go_on()
+            else:
+                self._read()
+        except OSError:
+            self.close()
+
+    def _read(self) -> None:
+        try:
+            data = self.sock.recv(messages.READ_MAX)
+        except BlockingIOError:
+            return
+        if not data:
+            self.close()
+            return
+        hit = self.reader.hot.find(data, self.peer)
+        if hit is None or not self._send(hit):
+            self.reader.hand_over(self, data)
+
+    def _send(self, hit: Hit) -> bool:
+        """Send an answer, as much as goes at once; whether there was one to be sent."""
+        kept, fd = hit.answer.kept, self.sock.fileno()
+        if kept.path:
+            file = wire.open_file(kept.path, kept.size)
+            if file is None:
+                return False
+            self.sending = wire.Sending(hit.head, file, kept.size)
+            done = self.sending.go(fd)
+        else:
+            self.left = wire.write(fd, hit.head, hit.answer.body)
+            done = not self.left
+        self.since, self.asked = self.reader.now, True
+        if done:
+            self.sending = None
+            self.reader.hot.sent(hit)
+        else:
+            self.hit = hit
+            self.reader.watch(self, WRITE)
+        return True
+
+    def _go_on(self) -> None:
+        fd = self.sock.fileno()
+        if self.sending is not None:
+            done = self.sending.go(fd)
+        else:
+            head, body = (*self.left, b"")[:2]
+            self.left = wire.write(fd, head, body)
+            done = not self.left
+        self.since = self.reader.now
+        if done and self.hit is not None:
+            self.reader.hot.sent(self.hit)
+            self.hit = self.sending = None
+            if self.reader.draining:
+                self.reader.hand_over(self, b"")
+            else:
+                self.reader.watch(self, READ)
+
+    def overdue(self, now: float) -> bool:
+        """Whether it has been silent for too long."""
+        if self.hit is not None:
+            return now - self.since > wire.STALL_S
+        return now - self.since > (wire.KEEPALIVE_S if self.asked else wire.HEAD_S)
+
+    def close(self) -> None:
+        self.reader.forget(self)
+        if self.sending is not None:
+            self.sending.close()
+        self.sock.close()
+
+
+class Quiet:
+    """Where no requests are logged."""
+
+    wanted = False
+
+    def write(self, hit: Hit, seconds: float) -> None: ...
+
+
+class Reader:
+    """The loop. Everything happens on its one thread."""
+
+    def __init__(self, channel: socket.socket, listener: socket.socket, marks: Marks) -> None:
+        self.now = time.monotonic()
+        self.draining = False
+        self.hot: HotPath
+        self._marks = marks
+        self._channel = channel
+        self._listener = listener
+        self._epoll = select.epoll()
+        self._ready: dict[int, Callable[[int], None]] = {}
+        self._clients: dict[int, Client] = {}
+        self._outbox: deque[tuple[bytes, Client | None]] = deque()
+        self._tallies = Tallies()
+        self._gate: Gate | None = None
+        self._log_format = "json"
+        self._told_at = self.now
+
+    def run(self) -> None:
+        """Until the main process is gone, or has everything back."""
+        self._add(self._channel.fileno(), READ, self._hear)
+        while not (self.draining and not self._clients and not self._outbox):
+            for fd, events in self._epoll.poll(TELL_EVERY_S):
+                if (ready := self._ready.get(fd)) is not None:
+                    ready(events)
+            self.now = time.monotonic()
+            if self.now - self._told_at >= TELL_EVERY_S:
+                self._told_at = self.now
+                self._tell()
+                self._sweep()
+        self._channel.setblocking(True)
+        self._tell()
+
+    def _add(self, fd: int, events: int, ready: Callable[[int], None]) -> None:
+        self._ready[fd] = ready
+        self._epoll.register(fd, events)
+
+    # The main process
+
+    def _hear(self, events: int) -> None:
+        if events & select.EPOLLOUT:
+            self._post()
+        if not events & ~select.EPOLLOUT:
+            return
+        while True:
+            try:
+                data, fds = messages.receive(self._channel)
+            except BlockingIOError:
+                return
+            if not data:
+                os._exit(0)  # the main process is gone, and with it whoever knows what holds
+            self._take(messages.to_reader.decode(data), fds)
+
+    def _take(self, message: messages.ToReader, fds: list[int]) -> None:
+        match message:
+            case Learnt(kept, body, size):
+                self.hot.answers.keep(kept, _shared(fds.pop(), size) if fds else body)
+            case Back(peer) if fds:
+                self._join(socket.socket(fileno=fds.pop()), peer, asked=True)
+            case Rules(addresses, log_level):
+                self._gate = Gate(addresses)
+                self._log_at(log_level)
+            case Ask(number):
+                self._tell(number)
+            case Begin(docs_host, log_format, bytes_max):
+                self._begin(docs_host, log_format, bytes_max)
+            case Drain():
+                self.drain()
+        for fd in fds:
+            os.close(fd)
+
+    def _begin(self, docs_host: str | None, log_format: str, bytes_max: int) -> None:
+        self._log_format = log_format
+        answers = HotAnswers(self._marks, lent=self._marks.lent, bytes_max=bytes_max)
+        self.hot = HotPath(
+            answers, self._known_gate, self._tallies, self._tallies.hit, Quiet(), docs_host
+        )
+        self._add(self._listener.fileno(), READ, self._accept)
+        self._say(messages.encode(Ready()))
+
+    def _known_gate(self) -> Gate | None:
+        gate = self._gate
+        if gate is None or gate.rules.number != self._marks.number(NETWORKS):
+            return None  # there are newer rules, which are on their way
+        return gate
+
+    def _log_at(self, level: str) -> None:
+        """Load what writes lines only when there are lines to write: it is most of the memory."""
+        if level in ("warning", "error"):
+            self.hot.log = Quiet()
+            return
+        from hexhub import logs
+
+        self.hot.log = HotLog(logs.configure(self._log_format, level))
+
+    def _tell(self, number: int = 0) -> None:
+        sums = self._tallies.take()
+        if sums is None and not number and not self.draining:
+            return
+        told = Told(sums or Tallies().sums, self.hot.answered, len(self._clients), number)
+        self._say(messages.encode(told))
+
+    def _say(self, data: bytes, client: Client | None = None) -> None:
+        """A message, perhaps with a client's connection, which is gone from here once it is sent."""
+        self._outbox.append((data, client))
+        if len(self._outbox) == 1:
+            self._post()
+
+    def _post(self) -> None:
+        while self._outbox:
+            data, client = self._outbox[0]
+            fds = [] if client is None else [client.sock.fileno()]
+            try:
+                sent = messages.send(self._channel, data, fds)
+            except OSError:
+                os._exit(0)
+            if not sent:
+                self._epoll.modify(self._channel.fileno(), READ | select.EPOLLOUT)
+                return
+            self._outbox.popleft()
+            if client is not None:
+                client.sock.close()
+        self._epoll.modify(self._channel.fileno(), READ)
+
+    # Clients
+
+    def _accept(self, events: int) -> None:
+        """One at a time: whoever is free takes the next, here or in another process."""
+        try:
+            sock, address = self._listener.accept()
+        except BlockingIOError:
+            return
+        except OSError:  # no descriptors are left: others may take it; `_sweep` tries again
+            self._epoll.modify(self._listener.fileno(), NOTHING)
+            return
+        peer = str(address[0]) if isinstance(address, tuple) else ""
+        with suppress(OSError):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        self._join(sock, peer, asked=False)
+
+    def _join(self, sock: socket.socket, peer: str, *, asked: bool) -> None:
+        sock.setblocking(False)
+        client = Client(self, sock, peer, asked=asked)
+        self._clients[sock.fileno()] = client
+        self._add(sock.fileno(), READ, client.ready)
+        if self.draining:
+            self.hand_over(client, b"")
+
+    def watch(self, client: Client, events: int) -> None:
+        self._epoll.modify(client.sock.fileno(), events)
+
+    def hand_over(self, client: Client, data: bytes) -> None:
+        """Let the main process go on with a connection, at these bytes."""
+        self.forget(client)
+        waited_s = 0.0 if client.asked else self.now - client.since
+        self._say(messages.encode(Over(client.peer, data, waited_s)), client)
+
+    def forget(self, client: Client) -> None:
+        fd = client.sock.fileno()
+        if self._clients.pop(fd, None) is not None:
+            del self._ready[fd]
+            with suppress(OSError):
+                self._epoll.unregister(fd)
+
+    def drain(self) -> None:
+        """Take no more connections, and hand over each when nothing is on its way."""
+        if self.draining:
+            return
+        self.draining = True
+        del self._ready[self._listener.fileno()]
+        self._epoll.unregister(self._listener.fileno())
+        for client in [each for each in self._clients.values() if each.hit is None]:
+            self.hand_over(client, b"")
+
+    def _sweep(self) -> None:
+        for client in [each for each in self._clients.values() if each.overdue(self.now)]:
+            client.close()
+        if not self.draining:
+            self._epoll.modify(self._listener.fileno(), READ)
+
+
+def _shared(fd: int, size: int) -> memoryview:
+    try:
+        return memoryview(mmap.mmap(fd, size, prot=mmap.PROT_READ))
+    finally:
+        os.close(fd)
+
+
+def main(channel: int, listener: int, marks: int) -> None:
+    reader = Reader(socket.socket(fileno=channel), socket.socket(fileno=listener), Marks(marks))
+    # A terminal and a service manager signal all processes at once: the main one says what to do.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    reader.run()
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:4]))

@@ -1,0 +1,1 @@
+"""Reader processes beside a hub."""
