@@ -27,6 +27,8 @@ PARSED_SIZE_MAX = 8_000_000
 FORM_SIZE_MAX = 1_000_000
 UPLOAD_SIZE_MAX = 20 * 1024 * 1024
 ANNOUNCED_SIZE_MAX = 16 * 1024 * 1024
+IN_MEMORY_MAX = 256 * 1024
+"""Uploads up to this size are never in a spooled file: most packages are smaller."""
 STALL_S = 10.0
 BODY_S = 600.0
 """Longest time for a whole body, so that one byte every nine seconds does not hold a slot."""
@@ -131,7 +133,7 @@ def never_comes(request: BaseRequest) -> bool:
 
 @asynccontextmanager
 async def upload(call: Call) -> AsyncIterator[Spooled]:
-    """The raw body of an upload, on disk and hashed.
+    """The raw body of an upload, in memory or on disk, and hashed.
 
     Only to be entered once the caller is known to be allowed: this is what sends `100 Continue`.
     Too much is a validation error and not a 413, which rebar3_hex prints as success (§6.1).
@@ -146,7 +148,9 @@ async def upload(call: Call) -> AsyncIterator[Spooled]:
         raise Invalid({"tar": "too big"})
     await send_continue(request)
     try:
-        async with call.hub.spool.take(_chunks(request), UPLOAD_SIZE_MAX) as spooled:
+        async with call.hub.spool.take(
+            _chunks(request), UPLOAD_SIZE_MAX, in_memory=IN_MEMORY_MAX
+        ) as spooled:
             yield spooled
     except TooLarge:
         raise Invalid({"tar": "too big"}) from None

@@ -92,7 +92,7 @@ class Fetched:
 
     def read(self) -> bytes:
         """All of it; from the disk, for a large one."""
-        return self.held if isinstance(self.held, bytes) else self.held.path.read_bytes()
+        return self.held if isinstance(self.held, bytes) else self.held.read()
 
 
 class _Failed(Exception):

@@ -11,11 +11,19 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class Spooled:
-    """A body on its way in: a private file, its size in bytes and its SHA-256."""
+    """A body on its way in: a private file, its size in bytes and its SHA-256.
+
+    A small one may be in `data` alone; then there is no file at `path` yet.
+    """
 
     path: Path
     size: int
     checksum: bytes
+    data: bytes | None = None
+
+    def read(self) -> bytes:
+        """All of it. Blocks when it is in a file."""
+        return self.path.read_bytes() if self.data is None else self.data
 
 
 class Blob(Protocol):

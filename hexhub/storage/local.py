@@ -67,7 +67,7 @@ class LocalBlob:
 
 
 class LocalStorage:
-    def __init__(self, folder: Path, *, threads: int = 4) -> None:
+    def __init__(self, folder: Path, *, threads: int = 12) -> None:
         self._folder = folder
         self._executor = ThreadPoolExecutor(threads, "storage")
         self._verified: OrderedDict[bytes, None] = OrderedDict()
@@ -108,11 +108,14 @@ class LocalStorage:
     def _put(self, spooled: Spooled) -> None:
         target = self._path(spooled.checksum)
         if self._renew(spooled.checksum, spooled.size):
-            spooled.path.unlink()
+            spooled.path.unlink(missing_ok=True)
             return
         made = not target.parent.exists()
         target.parent.mkdir(exist_ok=True)
-        _sync(spooled.path)
+        if spooled.data is None:
+            _sync(spooled.path)
+        else:
+            _write(spooled.path, spooled.data)
         try:
             spooled.path.replace(target)
         except OSError as error:
@@ -234,6 +237,18 @@ class LocalStorage:
 def _sync(path: Path) -> None:
     with path.open("rb") as file:
         os.fsync(file.fileno())
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Make a private file of these bytes, durably."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        view = memoryview(data)
+        while view:
+            view = view[os.write(descriptor, view) :]
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _copy(path: Path, target: Path) -> None:

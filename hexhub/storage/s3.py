@@ -209,7 +209,7 @@ class S3Storage:
         await self.put(spooled)
 
     async def _put_whole(self, spooled: Spooled) -> None:
-        body = await asyncio.to_thread(spooled.path.read_bytes)
+        body = await asyncio.to_thread(spooled.read)
         await self._do(
             lambda: self._client.put_object(
                 **self._named(self._key(spooled.checksum)),

@@ -6,8 +6,8 @@ import asyncio
 import hashlib
 import io
 import os
+import secrets
 import shutil
-import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -31,23 +31,30 @@ class Spool:
         self._taken = 0
 
     @asynccontextmanager
-    async def take(self, chunks: AsyncIterator[bytes], size_max: int) -> AsyncIterator[Spooled]:
+    async def take(
+        self, chunks: AsyncIterator[bytes], size_max: int, *, in_memory: int = 0
+    ) -> AsyncIterator[Spooled]:
         """Write a body to a file that is gone after the block unless it was moved.
 
-        Raises TooLarge above `size_max` bytes, StorageFull without room, Unavailable when too many
-        are on their way.
+        One of at most `in_memory` bytes is not written before it is put. Raises TooLarge above
+        `size_max` bytes, StorageFull without room, Unavailable when too many are on their way.
         """
         if self._taken >= TAKEN_MAX:
             raise Unavailable("too many uploads at once")
-        try:
-            descriptor, name = tempfile.mkstemp(dir=self._folder)
-        except OSError as error:
-            raise full_or(error) from error
         self._taken += 1
-        path = Path(name)
+        path = self._folder / secrets.token_hex(16)
         try:
+            first = bytearray()
+            async for chunk in chunks:
+                first += chunk
+                if len(first) > min(in_memory, size_max):
+                    break
+            else:
+                yield Spooled(path, len(first), hashlib.sha256(first).digest(), bytes(first))
+                return
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(descriptor, "wb", buffering=0) as file:
-                size, checksum = await _write(chunks, file, size_max)
+                size, checksum = await _write(_behind(bytes(first), chunks), file, size_max)
             yield Spooled(path, size, checksum)
         except OSError as error:
             raise full_or(error) from error
@@ -55,6 +62,12 @@ class Spool:
             self._taken -= 1
             with suppress(FileNotFoundError):  # put moves it away
                 os.unlink(path)
+
+
+async def _behind(first: bytes, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield first
+    async for chunk in chunks:
+        yield chunk
 
 
 async def _write(

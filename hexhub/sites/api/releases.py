@@ -7,7 +7,7 @@ import mmap
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import date
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 from aiohttp.web import StreamResponse
 
@@ -86,7 +86,9 @@ async def publish_named(call: Call) -> StreamResponse:
 async def publish(call: Call) -> StreamResponse:
     """Publish; which package it is stands in the tarball (Hex 2.2 and older, Gleam)."""
     async with bodies.upload(call) as spooled:
-        first = await in_unpacking(call, spooled, tarball.read_metadata)
+        # One visit to the threads where it cannot be long; the order of judging stays the same.
+        read_first = _read_both if spooled.data and not call.actor.anonymous else _read_first
+        first, whole = await in_unpacking(call, spooled, read_first)
         permissions.require_credentials(call.actor)
         permissions.require_verified(call.actor)
         name = str(first.metadata.get("name"))
@@ -97,8 +99,27 @@ async def publish(call: Call) -> StreamResponse:
         otp.check_write(call)
         with call.hub.store.view() as view:
             permissions.require_owner(view, call.actor, repository(call), name, "maintainer")
-        read = await in_unpacking(call, spooled, tarball.read)
-        return await _publish(call, spooled, _checked(call, read))
+        if whole is None:
+            whole = await in_unpacking(call, spooled, tarball.read)
+        if isinstance(whole, Malformed):
+            raise Invalid({"tar": str(whole)})
+        return await _publish(call, spooled, _checked(call, whole))
+
+
+Reading: TypeAlias = tuple[tarball.Tarball, tarball.Tarball | Malformed | None]
+"""The metadata, and what was found out about all of it already."""
+
+
+def _read_first(data: tarball.Buffer) -> Reading:
+    return tarball.read_metadata(data), None
+
+
+def _read_both(data: tarball.Buffer) -> Reading:
+    try:
+        whole = tarball.read(data)
+    except Malformed as error:
+        return tarball.read_metadata(data), Malformed(str(error))
+    return whole, whole
 
 
 def _checked(call: Call, read: tarball.Tarball) -> Candidate:
@@ -107,12 +128,14 @@ def _checked(call: Call, read: tarball.Tarball) -> Candidate:
     return candidates.check(read, repository(call), new=not known)
 
 
-async def in_unpacking(call: Call, spooled: Spooled, read: Callable[[mmap.mmap], T]) -> T:
-    """Run a reader over a spooled file on a thread. Raises Invalid for the field `tar`."""
+async def in_unpacking(call: Call, spooled: Spooled, read: Callable[[tarball.Buffer], T]) -> T:
+    """Run a reader over a spooled body on a thread. Raises Invalid for the field `tar`."""
 
     def run() -> T:
         if spooled.size == 0:
             raise Malformed("empty tarball")
+        if spooled.data is not None:
+            return read(spooled.data)
         with spooled.path.open("rb") as file:
             data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         try:

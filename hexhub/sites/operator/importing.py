@@ -55,7 +55,7 @@ async def release(call: Call) -> StreamResponse:
     async with bodies.upload(call) as spooled:
         if call.query.get("outer") not in (None, spooled.checksum.hex()):
             raise Invalid({"tar": "does not have the checksum that its registry names"})
-        body = await asyncio.to_thread(spooled.path.read_bytes)
+        body = await asyncio.to_thread(spooled.read)
         try:
             read = await asyncio.to_thread(tarball.read, body)
         except Malformed as error:
@@ -120,7 +120,7 @@ async def documentation(call: Call) -> StreamResponse:
     hub, repository = call.hub, _repository(call)
     package, version = call.query.get("package", ""), call.query.get("version", "")
     async with bodies.upload(call) as spooled:
-        body = await asyncio.to_thread(spooled.path.read_bytes)
+        body = await asyncio.to_thread(spooled.read)
         try:
             await asyncio.to_thread(docs_archive.check, body)
         except Malformed as error:
