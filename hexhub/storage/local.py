@@ -240,13 +240,16 @@ def _sync(path: Path) -> None:
 
 
 def _write(path: Path, data: bytes) -> None:
-    """Make a private file of these bytes, durably."""
+    """Make a private file of these bytes, durably; none when that fails."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         view = memoryview(data)
         while view:
             view = view[os.write(descriptor, view) :]
         os.fsync(descriptor)
+    except OSError:
+        path.unlink(missing_ok=True)
+        raise
     finally:
         os.close(descriptor)
 

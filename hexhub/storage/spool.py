@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import io
+import itertools
 import os
-import secrets
 import shutil
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -29,6 +29,7 @@ class Spool:
         folder.mkdir(parents=True)
         self._folder = folder
         self._taken = 0
+        self._names = itertools.count()
 
     @asynccontextmanager
     async def take(
@@ -42,7 +43,8 @@ class Spool:
         if self._taken >= TAKEN_MAX:
             raise Unavailable("too many uploads at once")
         self._taken += 1
-        path = self._folder / secrets.token_hex(16)
+        path = self._folder / f"{next(self._names):x}"
+        written = False
         try:
             first = bytearray()
             async for chunk in chunks:
@@ -52,6 +54,7 @@ class Spool:
             else:
                 yield Spooled(path, len(first), hashlib.sha256(first).digest(), bytes(first))
                 return
+            written = True
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(descriptor, "wb", buffering=0) as file:
                 size, checksum = await _write(_behind(bytes(first), chunks), file, size_max)
@@ -60,8 +63,9 @@ class Spool:
             raise full_or(error) from error
         finally:
             self._taken -= 1
-            with suppress(FileNotFoundError):  # put moves it away
-                os.unlink(path)
+            if written:
+                with suppress(FileNotFoundError):  # put moves it away
+                    os.unlink(path)
 
 
 async def _behind(first: bytes, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
