@@ -18,18 +18,11 @@ from cluster.errors import (
     SchemaTooNew,
     TooLarge,
 )
-from cluster.node import (
-    Figures,
-    Member,
-    Node,
-    NodeSettings,
-    Status,
-    members_on_disk,
-    plan,
-    recover,
-    restore,
-)
+from cluster.node import Node
+from cluster.offline import members_on_disk, plan, recover, restore
 from cluster.plan import Plan
+from cluster.settings import NodeSettings
+from cluster.status import Figures, Member, Status
 from cluster.store import Change, Store
 from cluster.table import Record, Schema
 from cluster.view import Transaction, View

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import logging
 import os
 import secrets
@@ -11,32 +10,32 @@ import shutil
 import time
 from collections.abc import Coroutine
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from cluster import boot
 from cluster.boot import Opened
 from cluster.configuration import REMOVE, MemberChange, name_of
-from cluster.discovery import Discovery, Peer
+from cluster.discovery import Peer
 from cluster.disk import State
 from cluster.errors import (
     ClusterError,
     Damaged,
-    DataInUse,
     DiskFull,
     DiskReadOnly,
     LinkRefused,
     NoLeader,
     NotJoined,
 )
-from cluster.files import Durations, free_bytes, is_read_only
+from cluster.files import free_bytes, is_read_only
 from cluster.links import Address, Hello, Link, hang_up
+from cluster.lock import LOCK, take
 from cluster.membership import Membership, first_of, keep_promise, promised
 from cluster.mesh import LOOK_SECONDS, Book, Mesh
 from cluster.migrate import is_current, migrate, refuse_newer
-from cluster.plan import Plan, plan as foresee
 from cluster.raft import Raft
+from cluster.settings import NodeSettings
+from cluster.status import Figures, Member, Status
 from cluster.store import Store
 from cluster.streams import Streams
 from cluster.table import Schema
@@ -48,89 +47,11 @@ GATHER_SECONDS = 0.3
 WATCH_SECONDS = 0.25
 LOST_SECONDS = 3.0
 KNOWN_SECONDS = 3.0
-ADDRESSES, EMPTY, LOCK = "addresses", "empty", "lock"
+ADDRESSES, EMPTY = "addresses", "empty"
 REPLACE = (
     "One of several members: remove it there, and have it join anew with an empty directory. A "
     "lone one: restore a snapshot or a backup"
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NodeSettings:
-    """What one member is started with. Sizes are bytes."""
-
-    name: str
-    directory: Path
-    version: str = ""
-    map_size: int = 1 << 30
-    """What the tables may grow to before the map is doubled; address space, not disk."""
-    snapshot_bytes: int = 64 << 20
-    snapshot_entries: int = 100_000
-    """A snapshot is taken, and the journal cut behind it, when it is longer than either."""
-    disk_reserve: int = 64 << 20
-    """Writes are refused when less than this is free, so that nothing breaks half-way."""
-    secret: bytes | None = None
-    """What all members share; without it, or without `bind`, this stays a cluster of one."""
-    bind: Address | None = None
-    advertise: str = ""
-    """The host others reach this node at; the bound one when empty."""
-    expect: int = 1
-    """How many fresh nodes form a cluster together."""
-    clustering: bool = False
-    """Whether a node without data looks for others, instead of beginning alone."""
-    discovery: Discovery | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Member:
-    """One member as this node sees it. `lag` is how many entries it is behind."""
-
-    name: str
-    role: str
-    reachable: bool
-    applied: int
-    lag: int
-    address: str = ""
-    version: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Status:
-    """How this node is; `role` is leader, follower, candidate or joining."""
-
-    node: str
-    cluster: str
-    version: str
-    role: str
-    leader: str | None
-    term: int
-    quorum: bool
-    applied: int
-    commit: int
-    members: tuple[Member, ...]
-    disk_free: int
-    disk_read_only: bool = False
-    """Whether the disk takes no writes any more. Reads go on."""
-    removed: bool = False
-    """Whether the other members have taken this one out; it must join anew."""
-    waits_for: str = ""
-    """What a node that is in no cluster yet waits for."""
-
-
-@dataclass(frozen=True, slots=True)
-class Figures:
-    """What there is to count inside one member. Sizes are bytes.
-
-    `syncs` is None while it belongs to no cluster yet. `entries` is how many the log still holds,
-    `waiting` how many proposals wait for their turn.
-    """
-
-    syncs: Durations | None
-    entries: int
-    tables: int
-    map: int
-    waiting: int
-    waiting_bytes: int
 
 
 class Node:
@@ -139,7 +60,7 @@ class Node:
     def __init__(self, settings: NodeSettings, lock: int, schema: Schema, rows: State) -> None:
         self.settings = settings
         self.schema = schema
-        self.store = Store(rows, schema, room=lambda: _takes_writes(settings))
+        self.store = Store(rows, schema, room=settings.takes_writes)
         self.closed = False
         self.removed = False
         self.waits_for = ""
@@ -169,7 +90,7 @@ class Node:
         """
         directory = settings.directory
         directory.mkdir(parents=True, exist_ok=True)
-        lock = _take(directory)
+        lock = take(directory)
         try:
             looks = (
                 settings.clustering and settings.secret is not None and settings.bind is not None
@@ -291,7 +212,7 @@ class Node:
             raise NotJoined(f"the node there is called {hello.name} too: names must differ")
         if stands.fresh:
             raise NotJoined(f"{hello.name} belongs to no cluster yet")
-        book = await membership.fetch(address, lambda size: _room(self.settings, size))
+        book = await membership.fetch(address, self.settings.room)
         self._book.note(book | stands.members | {hello.member: address})
         if raft is None:
             await self._begin()
@@ -378,7 +299,7 @@ class Node:
         opened = self._opened
         if is_read_only(self.settings.directory / LOCK):
             raise DiskReadOnly("a snapshot cannot be written: the disk is read-only")
-        if opened is not None and not _room(self.settings, opened.state.size()):
+        if opened is not None and not self.settings.room(opened.state.size()):
             raise DiskFull("no room for a snapshot on the disk of the data directory")
         future: asyncio.Future[int | None] = self._loop.create_future()
 
@@ -636,53 +557,6 @@ class _Here:
         return await self._node.snapshot()
 
 
-def restore(directory: Path, snapshot: Path, *, name: str) -> int:
-    """Make `directory` (missing or empty) a new cluster of one from a snapshot's folder.
-
-    Offline. Returns the index it stands at; raises Damaged or DataInUse.
-    """
-    return boot.restore(directory, snapshot, name)
-
-
-def members_on_disk(directory: Path) -> tuple[str, ...]:
-    """The names of the members by a stopped member's own log, itself among them.
-
-    Raises Damaged or DataInUse.
-    """
-    lock = _take(directory)
-    try:
-        return boot.members(directory)
-    finally:
-        os.close(lock)
-
-
-def plan(directory: Path, schema: Schema) -> Plan | None:
-    """What a start would do to the data of a stopped member; None where there is none.
-
-    Nothing is changed. SchemaTooNew when a start would be refused, Damaged, DataInUse.
-    """
-    if not directory.is_dir():
-        return None
-    lock = _take(directory)
-    try:
-        return foresee(directory, schema)
-    finally:
-        os.close(lock)
-
-
-def recover(directory: Path, *, name: str) -> tuple[int, int]:
-    """Make the data of a stopped member a new cluster of one; the index and term it keeps.
-
-    Offline, for when a majority is gone for good: what was acknowledged only elsewhere is lost,
-    and old members that return are refused. Raises Damaged or DataInUse.
-    """
-    lock = _take(directory)
-    try:
-        return boot.recover(directory, name)
-    finally:
-        os.close(lock)
-
-
 async def _reconcile(settings: NodeSettings) -> Opened:
     try:
         return await asyncio.to_thread(
@@ -690,35 +564,10 @@ async def _reconcile(settings: NodeSettings) -> Opened:
             settings.directory,
             settings.name,
             map_size=settings.map_size,
-            room=lambda size: _room(settings, size),
+            room=settings.room,
         )
     except Damaged as error:
         raise Damaged(f"{error}. {REPLACE}") from error
-
-
-def _take(directory: Path) -> int:
-    """Lock the directory for this process until the descriptor is closed."""
-    fd = os.open(directory / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        holder = os.read(fd, 32).decode("ascii", "replace").strip()
-        os.close(fd)
-        raise DataInUse(f"{directory} is in use by process {holder or 'unknown'}") from None
-    os.ftruncate(fd, 0)
-    os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
-    return fd
-
-
-def _room(settings: NodeSettings, size: int = 0) -> bool:
-    return free_bytes(settings.directory) >= settings.disk_reserve + size
-
-
-def _takes_writes(settings: NodeSettings) -> bool:
-    """Whether there is room for a write. DiskReadOnly."""
-    if is_read_only(settings.directory / LOCK):
-        raise DiskReadOnly("the disk of the data directory is read-only")
-    return _room(settings)
 
 
 def _text(address: Address) -> str:

@@ -17,7 +17,7 @@ from cluster import ClusterError
 from hexhub.limits import Limits, Told
 
 if TYPE_CHECKING:
-    from cluster.node import Member
+    from cluster import Member
     from cluster.streams import FrameReader, FrameWriter, StreamPeer, Streams
 
 SERVICE = "limits"

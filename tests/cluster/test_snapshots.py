@@ -146,7 +146,7 @@ async def test_a_snapshot_that_fails_says_so_and_the_node_goes_on(
     node = await open_node()
     await node.store.transact(increment, "c")
     with monkeypatch.context() as patch:
-        patch.setattr("cluster.node.free_bytes", lambda path: -1)
+        patch.setattr("cluster.settings.free_bytes", lambda path: -1)
         with pytest.raises(ClusterError, match="snapshot"):
             await node.snapshot()
     with monkeypatch.context() as patch:

@@ -201,7 +201,7 @@ async def test_a_disk_without_room_refuses_writes_and_serves_reads(
 ) -> None:
     await node.store.transact(put, Note(shelf="a", title="t"))
     before = node.status()
-    monkeypatch.setattr("cluster.node.free_bytes", lambda path: -1)
+    monkeypatch.setattr("cluster.settings.free_bytes", lambda path: -1)
     with pytest.raises(DiskFull):
         await node.store.transact(put, Note(shelf="a", title="u"))
     assert node.status().commit == before.commit
