@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 import struct
+from collections.abc import Sequence
 from typing import Final
 
 from hexhub.errors import Malformed
@@ -57,6 +58,17 @@ def encode(value: object) -> bytes:
     """
     out = bytearray([VERSION])
     _write(out, value, 0)
+    return bytes(out)
+
+
+def join(encoded: Sequence[bytes]) -> bytes:
+    """131 and the list of terms that `encode` has encoded one by one."""
+    out = bytearray([VERSION])
+    if encoded:
+        out += struct.pack(">BI", Tag.LIST, len(encoded))
+        for each in encoded:
+            out += memoryview(each)[1:]
+    out.append(Tag.NIL)
     return bytes(out)
 
 

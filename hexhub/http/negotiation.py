@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 import msgspec
@@ -79,6 +79,11 @@ def encode(value: object, format: str) -> bytes:
     """A value of dicts, lists, texts, numbers, None and aware datetimes as bytes."""
     plain = _plain(value, format)
     return erlang_external.encode(plain) if format == ERLANG else msgspec.json.encode(plain)
+
+
+def join(parts: Sequence[bytes], format: str) -> bytes:
+    """The list of values that are encoded already, as `encode` would have encoded it."""
+    return erlang_external.join(parts) if format == ERLANG else b"[" + b",".join(parts) + b"]"
 
 
 def _plain(value: object, format: str) -> object:

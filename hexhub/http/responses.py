@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import format_datetime, parsedate_to_datetime
@@ -146,6 +146,12 @@ def encode(value: object, format: str, modified: datetime | None) -> Encoded:
     last_modified = format_datetime(modified.astimezone(UTC), usegmt=True) if modified else None
     etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
     return Encoded(body, etag, modified, last_modified)
+
+
+def encoded_list(parts: Sequence[bytes], format: str) -> Encoded:
+    """A list of resources that are encoded already; no date stands for all of it."""
+    body = negotiation.join(parts, format)
+    return Encoded(body, f'"{hashlib.sha256(body).hexdigest()[:32]}"', None, None)
 
 
 def encoded(call: Call, value: Encoded, *, cache: str = "private") -> Response:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, time, timedelta
 
 from aiohttp.web import StreamResponse
 
+from cluster import View
 from hexhub.domain import packages, permissions
 from hexhub.errors import NotFound
-from hexhub.http import responses
+from hexhub.http import negotiation, responses
 from hexhub.http.call import Call
 from hexhub.http.learning import Ticket
 from hexhub.http.routes import Routes
@@ -50,15 +52,33 @@ async def index(call: Call) -> StreamResponse:
     wanted = Query.parse(text if isinstance(text, str) else "")
     found = await hub.catalogue.find(repositories, wanted, SORTS.get(str(sort), "name"), today)
     page, per_page = paging.page(call), paging.per_page(call)
-    if repositories == [PUBLIC] and hub.mirror is None:
+    if repositories == [PUBLIC] and (hub.mirror is None or not text):
         _expect_again(call, "")
     start = (page - 1) * per_page
     with hub.store.view() as view:
-        rows = [view.get(Package, *each.key) for each in found[start : start + per_page]]
-        value = [render.package_index(hub, view, row, today) for row in rows if row]
+        parts = [
+            hub.package_objects.get(each.key, f"listed {call.format} {today}", encoded)
+            for each in found[start : start + per_page]
+            if (encoded := _listed(call, view, each.key)) is not None
+        ]
     if "repository" not in call.path:
-        value += await upstream.found_after(call, len(found), page, per_page)
-    return responses.resource(call, value, cache=cache(call, repositories[0]), conditional=True)
+        others = await upstream.found_after(call, len(found), page, per_page)
+        parts += [negotiation.encode(each, call.format) for each in others]
+    shown = responses.encoded_list(parts, call.format)
+    return responses.encoded(call, shown, cache=cache(call, repositories[0]))
+
+
+def _listed(call: Call, view: View, key: tuple[str, str]) -> Callable[[], bytes] | None:
+    """What encodes a package as lists show it; None for one that has just gone."""
+    package = view.get(Package, *key)
+    if package is None:
+        return None
+
+    def encoded() -> bytes:
+        value = render.package_index(call.hub, view, package, call.now.date())
+        return negotiation.encode(value, call.format)
+
+    return encoded
 
 
 @routes.get("/packages/{name}", allow=access.READER)

@@ -6,8 +6,10 @@ import struct
 
 import pytest
 import pytest_asyncio
+from hypothesis import given, strategies as st
 
 from hexhub.formats import erlang_external
+from hexhub.http import negotiation
 from tests.hexhub.hubs import ERLANG, Answer, Person, TestHub
 from tests.hexhub.packages import package
 from tests.hexhub.raw import wire
@@ -332,3 +334,18 @@ async def test_a_body_in_chunks_has_the_same_limit(hub: TestHub, mara: Person) -
             connection.send(b"10000\r\n" + b"a" * 65536 + b"\r\n")
         answer = await connection.answer()
     assert answer.status == 413
+
+
+@given(
+    st.lists(
+        st.dictionaries(
+            st.text(max_size=5), st.integers(0, 1 << 40) | st.text(max_size=5), max_size=3
+        )
+    ),
+    st.sampled_from([negotiation.JSON, negotiation.ERLANG]),
+)
+async def test_a_list_of_encoded_values_is_the_encoded_list(
+    values: list[dict[str, int | str]], format: str
+) -> None:
+    joined = negotiation.join([negotiation.encode(each, format) for each in values], format)
+    assert joined == negotiation.encode(values, format)
