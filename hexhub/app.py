@@ -715,6 +715,7 @@ async def _until_told_to_stop(face: Face, hub: Hub, stop: asyncio.Event) -> None
     loop = asyncio.get_running_loop()
     ends = [loop.create_task(event.wait()) for event in (stop, hub.reopen)]
     work = [
+        loop.create_task(_read_ahead(hub)),
         loop.create_task(hub.counters.run()),
         loop.create_task(sealer.run(hub.node)),
         loop.create_task(Eraser(hub.store, hub.storage).run()),
@@ -742,6 +743,12 @@ async def _until_told_to_stop(face: Face, hub: Hub, stop: asyncio.Event) -> None
     for task in (*work, *ends):
         task.cancel()
     await asyncio.gather(*work, *ends, return_exceptions=True)
+
+
+async def _read_ahead(hub: Hub) -> None:
+    """Make the public lists and the catalogue before somebody asks, between other work."""
+    await hub.own.warm()
+    await hub.catalogue.ready(hub.now().date())
 
 
 async def _sweep(hub: Hub, log: structlog.typing.FilteringBoundLogger) -> None:
