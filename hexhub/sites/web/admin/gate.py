@@ -19,6 +19,12 @@ T = TypeVar("T")
 LOOKS: Access = PERSON
 CHANGES: Access = CONFIRMED
 
+EVENTS = {
+    "Content-Type": "text/event-stream",
+    "Cache-Control": "no-store",
+    "X-Accel-Buffering": "no",
+}
+"""Headers of server-sent events; the last one keeps nginx from holding them back."""
 PER_PAGE = 100
 PAGE_MAX = 1_000_000
 

@@ -21,7 +21,7 @@ from hexhub.sites.web.spoken import counted, size
 
 routes = Routes(gate.administration)
 
-TICKS, TICK_S = 60, 0.5
+TICKS, TICK_S = 20, 0.5
 """A stream ends after some ticks and the browser asks again, with its session as it is then."""
 
 KINDS = {
@@ -71,8 +71,7 @@ async def live(call: Call) -> StreamResponse:
                 return
             await asyncio.sleep(TICK_S)
 
-    headers = {"Content-Type": "text/event-stream", "Cache-Control": "no-store"}
-    return Streamed(200, headers, ticks())
+    return Streamed(200, gate.EVENTS, ticks())
 
 
 @routes.post("/jobs/{id}/stop", allow=gate.CHANGES)

@@ -87,8 +87,7 @@ def routes(metrics: Metrics, used: usage.Usage) -> Routes:
                 before = now
                 yield b"data: " + body + b"\n\n"
 
-        headers = {"Content-Type": "text/event-stream", "Cache-Control": "no-store"}
-        return Streamed(200, headers, ticks())
+        return Streamed(200, gate.EVENTS, ticks())
 
     return found
 
