@@ -1,8 +1,7 @@
-"""Orders entries among the members. The only file that knows PySyncObj.
+"""Orders entries among the members: the core and its edges, on a thread of their own.
 
-PySyncObj elects, counts and commits. Its edges are ours: journal, serializer, transport, the
-tick thread, which is crash-only, and what its messages may say (guard). Nothing is pickled. The
-overrides use private names, so the version is pinned exactly and asserted here.
+The core elects, counts and commits. Journal, snapshots, wires, what may be said (guard) and what is
+known of the others (peers) are around it. The tick thread is crash-only.
 """
 
 from __future__ import annotations
@@ -12,18 +11,12 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable
 from typing import Protocol
-
-import pysyncobj.syncobj
-import pysyncobj.version
-from pysyncobj import FAIL_REASON, SyncObj, SyncObjConf
-from pysyncobj.node import Node as Member
-from pysyncobj.transport import Transport
 
 from cluster import configuration, messages
 from cluster.configuration import MEMBERSHIP, MemberChange
+from cluster.core import Core, Member
 from cluster.disk import State
 from cluster.errors import Damaged, DiskReadOnly
 from cluster.guard import REGULAR, Guard
@@ -37,10 +30,6 @@ from cluster.wires import Wires
 
 log = logging.getLogger(__name__)
 
-PYSYNCOBJ = "0.3.17"
-if pysyncobj.version.VERSION != PYSYNCOBJ:
-    raise ImportError(f"PySyncObj {PYSYNCOBJ} is needed, found {pysyncobj.version.VERSION}")
-
 TICK_SECONDS = 0.05
 HOLD_SECONDS = 0.05
 ALONE_SECONDS = 0.3
@@ -48,26 +37,11 @@ RETRY_SNAPSHOT_SECONDS = 60.0
 RETRY_DISK_SECONDS = 0.25
 EXIT_FATAL = 70
 
-_DEFINITE = {
-    FAIL_REASON.QUEUE_FULL,
-    FAIL_REASON.MISSING_LEADER,
-    FAIL_REASON.DISCARDED,
-    FAIL_REASON.NOT_LEADER,
-    FAIL_REASON.REQUEST_DENIED,
-}
-
 FROM_ANYONE = frozenset({"append_entries", "request_vote", "ping", "pong"})
 """What counts from one who is no member here: it may be one by entries not heard of yet."""
 
 Answer = Callable[[Applied | None, bool], None]
 """What a proposal comes to: what was applied, or None and whether it certainly was not."""
-
-
-def _create_journal(journal: Journal) -> Journal:
-    return journal
-
-
-pysyncobj.syncobj.createJournal = _create_journal  # takes the object we put in `journalFile`
 
 
 def crash(why: str) -> None:
@@ -86,87 +60,6 @@ class Carrier(Protocol):
     def drop(self, member: str) -> None: ...
     def end_silent(self) -> None: ...
     def close(self) -> None: ...
-
-
-class _Transport(Transport):  # type: ignore[misc]
-    """PySyncObj's idea of a network, over the guard and the carrier of a member."""
-
-    ready = True
-
-    def __init__(self, raft: Raft, me: Member) -> None:
-        super().__init__(None, me, [])
-        self._raft = raft
-
-    def tryGetReady(self) -> None: ...
-    def waitReady(self) -> None: ...
-    def destroy(self) -> None: ...
-
-    def send(self, node: Member, message: Message) -> bool:
-        return self._raft.guard.outgoing(node.id, message)
-
-    def addNode(self, node: Member) -> None:
-        if self._raft.carrier.has(node.id):
-            self._onNodeConnected(node)
-
-    def dropNode(self, node: Member) -> None:
-        self._raft.carrier.drop(node.id)
-
-
-class _Core(SyncObj):  # type: ignore[misc]
-    """PySyncObj with its apply and its membership entries replaced."""
-
-    def __init__(self, raft: Raft, me: str, others: Iterable[str], conf: SyncObjConf) -> None:
-        self._raft = raft
-        member = Member(me)
-        transport = self.transport = _Transport(raft, member)
-        nodes = [Member(other) for other in others]
-        self._parked: dict[Member, int] = {}
-        super().__init__(member, nodes, conf, nodeClass=Member, transport=transport)
-
-    def _SyncObj__doApplyCommand(self, command: bytes) -> Applied | None:
-        return self._raft.apply(self.raftLastApplied + 1, command)
-
-    def _SyncObj__parseChangeClusterRequest(self, command: bytes) -> tuple[str, str] | None:
-        change = configuration.decode(command)
-        return None if change is None else (change.kind, change.member)
-
-    def _SyncObj__getEntries(
-        self, start: int | None, count: int | None = None, maxSizeBytes: int | None = None
-    ) -> list[Entry]:
-        return [] if start is None else self._raft.journal.run(start, count, maxSizeBytes)
-
-    def _SyncObj__getCurrentLogIndex(self) -> int:
-        return self._raft.journal.last_index
-
-    def _SyncObj__getCurrentLogTerm(self) -> int:
-        journal = self._raft.journal
-        return journal.term_at(journal.last_index) or 0
-
-    def _SyncObj__sendAppendEntries(self) -> None:
-        if self._raft.announced():
-            return
-        for node, index in self._parked.items():
-            if self._SyncObj__raftNextIndex.get(node) == index:
-                self._SyncObj__raftNextIndex[node] = self._raft.journal.first_index
-        self._parked.clear()
-        SyncObj._SyncObj__sendAppendEntries(self)
-
-    def park(self, node: Member) -> None:
-        """No piece of a snapshot can go to this member now: else the loop that sends would ask
-        again, and send a heartbeat, as fast as it can until a tick is over.
-        """
-        index = self._parked[node] = self._raft.journal.last_index + 1
-        self._SyncObj__raftNextIndex[node] = index
-
-    def _SyncObj__changeCluster(self, request: tuple[str, str]) -> bool:
-        """One change at a time: PySyncObj's own check never fires (C9)."""
-        alone = not self._raft.changing
-        return alone and bool(SyncObj._SyncObj__changeCluster(self, request))
-
-    def _SyncObj__doChangeCluster(self, request: tuple[str, str], reverse: bool = False) -> bool:
-        done = bool(SyncObj._SyncObj__doChangeCluster(self, request, reverse))
-        self._raft.reconfigured(request, reverse=reverse)
-        return done
 
 
 class Raft:
@@ -226,13 +119,11 @@ class Raft:
             backlog=lambda member: self.carrier.backlog(member),
             crash=self._crash,
         )
-        core = self._core = _Core(self, self.member, self.others, _conf(journal))
+        core = self._core = Core(self, self.member, self.others, snapshots, state.applied[0])
         self.carrier = carrier(self) if carrier is not None else self._wires()
         snapshots.backlog, snapshots.park = self.carrier.backlog, core.park
-        core._SyncObj__serializer = snapshots
-        core._SyncObj__raftLastApplied = state.applied[0]  # what is in the rows is not read again
         if not self.others and self.standing:
-            core._SyncObj__raftElectionDeadline = 0  # nobody else could lead
+            core.elect_at_once()  # nobody else could lead
         core.addOnTickCallback(self._after_commands)
         self._thread = threading.Thread(target=self._run, name="raft", daemon=True)
 
@@ -250,21 +141,18 @@ class Raft:
         """Give back everything but the journal and the rows; nothing ticks any more."""
         self.snapshots.join()
         self.carrier.close()
-        notifier = self._core._SyncObj__pipeNotifier
-        for fd in (notifier._PipeNotifier__pipeR, notifier._PipeNotifier__pipeW):
-            self._core._poller.unsubscribe(fd)
-            os.close(fd)
+        self._core.free()
 
     # How it is, from any thread
 
     @property
     def leading(self) -> bool:
-        return bool(self._core._isLeader())
+        return self._core.leads
 
     @property
     def ready(self) -> bool:
         """Whether this member leads and its first entry of this term is applied."""
-        first = self._core._SyncObj__noopIDx
+        first = self._core.first_of_term
         return self.leading and first is not None and self._state.applied[0] >= first
 
     @property
@@ -293,11 +181,11 @@ class Raft:
 
     @property
     def term(self) -> int:
-        return int(self._core.raftCurrentTerm)
+        return self._core.term
 
     @property
     def commit(self) -> int:
-        return int(self._core.raftCommitIndex)
+        return self._core.commit
 
     @property
     def applied(self) -> int:
@@ -306,8 +194,7 @@ class Raft:
     @property
     def leader(self) -> str | None:
         """The id of the member that leads, as far as is known here."""
-        node = self._core._getLeader()
-        return None if node is None else str(node.id)
+        return self._core.leader
 
     @property
     def known(self) -> frozenset[str]:
@@ -337,14 +224,10 @@ class Raft:
             answer(None, True)
             return
 
-        def called(done: Applied | None, reason: int) -> None:
-            if reason == FAIL_REASON.SUCCESS:
-                answer(done, False)
-            else:
-                answer(None, reason in _DEFINITE)
+        def called(applied: Applied | None, done: bool, certain: bool) -> None:
+            answer(applied if done else None, not done and certain)
 
-        with suppress(BlockingIOError):  # a full pipe: it is queued, and the thread will wake
-            self._core._applyCommand(REGULAR + entry, called)
+        self._core.order(REGULAR + entry, called)
 
     def call(self, work: Callable[[], None]) -> None:
         """Have `work` run on the tick thread, between two ticks."""
@@ -369,24 +252,20 @@ class Raft:
     def change(self, change: MemberChange, done: Callable[[bool], None]) -> None:
         """Add or remove one member, while leading and when no other change is on its way (C9)."""
 
-        def called(_: Applied | None, reason: int) -> None:
-            done(reason == FAIL_REASON.SUCCESS)
+        def called(_: Applied | None, changed: bool, __: bool) -> None:
+            done(changed)
 
         def ask() -> None:
             if not self.ready or change.member == self.member:
                 done(False)
             else:
-                self._core._applyCommand(configuration.encode(change), called)
+                self._core.order(configuration.encode(change), called)
 
         self.call(ask)
 
     def transfer(self, member: str | None, done: Callable[[bool], None]) -> None:
         """Ask another member to lead, the most caught-up when None; whether it was asked."""
-
-        def called(_: None, reason: int) -> None:
-            done(reason == FAIL_REASON.SUCCESS)
-
-        self.call(lambda: self._core.transferLeadership(member, called))
+        self.call(lambda: self._core.hand_over(member, done))
 
     def adopt(self, link: Link) -> None:
         """Take over a greeted connection to a member."""
@@ -430,11 +309,11 @@ class Raft:
 
     def connected(self, member: str) -> None:
         """A connection to `member` stands; it may be a leader this member has not heard of."""
-        self._core.transport._onNodeConnected(Member(member))
+        self._core.connected(member)
 
     def ended(self, member: str) -> None:
         """The connection to `member` is gone."""
-        self._core.transport._onNodeDisconnected(Member(member))
+        self._core.ended(member)
         self.snapshots.cancelTransmisstion(Member(member))  # or pieces would be missing (M2)
 
     def receive(self, member: str, frame: bytes) -> None:
@@ -459,6 +338,18 @@ class Raft:
             self.standing = (kind == configuration.ADD) != reverse
         self._members_changed(None)
 
+    def outgoing(self, member: str, message: Message) -> bool:
+        """Send one of PySyncObj's messages, if it may be said."""
+        return self.guard.outgoing(member, message)
+
+    def has_wire(self, member: str) -> bool:
+        """Whether there is a connection to a member."""
+        return self.carrier.has(member)
+
+    def drop_wire(self, member: str) -> None:
+        """End the connection to a member."""
+        self.carrier.drop(member)
+
     def announced(self) -> bool:
         """Whether the others were just told of this commit, and there is nothing else to tell."""
         told, self._told = self._told, None
@@ -468,7 +359,7 @@ class Raft:
         """Apply one committed entry."""
         self.journal.sync()  # nothing is applied that could be lost
         if self.leading and self.others and index == self.applied + 1 and self._told is None:
-            self._core._SyncObj__sendAppendEntries()  # so that all apply at the same time
+            self._core.send_entries()  # so that all apply at the same time
             self._told = self.commit, self.journal.last_index
         term = self.journal.term_at(index)
         if term is None:
@@ -519,23 +410,22 @@ class Raft:
         return self.carrier.send(member, messages.encode(message))
 
     def _deliver(self, member: str, message: Message) -> None:
-        self._core.transport._onMessageReceived(Member(member), message)
+        self._core.deliver(member, message)
         if message["type"] == "append_entries" and self.leader == member:
             self.peers.led()
 
     def _members_changed(self, change: MemberChange | None) -> None:
-        self.others = frozenset(str(node.id) for node in self._core.otherNodes)
+        self.others = self._core.others
         self._on_members(change)
 
     def _hold_election(self) -> None:
         """Put off an election that could not be won, or would unseat a leader others hear (M5)."""
         core, now = self._core, self._clock()
-        if self.leading or core._SyncObj__raftElectionDeadline >= now:
+        if not core.elects(now):
             return
-        asked_to = core._SyncObj__transferInProgress
-        wanted = not self.others or asked_to or self.peers.may_campaign()
+        wanted = not self.others or core.asked_to_lead or self.peers.may_campaign()
         if not self.standing or self.installing or not wanted:
-            core._SyncObj__raftElectionDeadline = now + HOLD_SECONDS
+            core.put_off_election(now + HOLD_SECONDS)
 
     def _after_commands(self) -> None:
         """Runs in each tick, after new entries were added and before it waits for more."""
@@ -569,16 +459,14 @@ class Raft:
         if self.snapshots.meta is not None:
             self._answer_snapshots(self.snapshots.meta.index)
         if self._wanted or self._due():
-            if self.snapshots.meta is None:  # of the same entry again, when the last is no good
-                self._core._SyncObj__lastSerializedEntry = None
-            self._core.forceLogCompaction()
+            self._core.compact(again=self.snapshots.meta is None)
 
     def _move_snapshots(self) -> None:
         """Go on sending one, and take over one that has arrived whole."""
         if self.snapshots.sending:
             if self.snapshots.refill():
                 self._wake()
-            self._core._SyncObj__newAppendEntriesTime = 0
+            self._core.send_more()
         progress, leader = self.snapshots.progress(), self.leader
         if progress is not None and leader is not None:
             transfer, number = progress
@@ -590,12 +478,10 @@ class Raft:
             self.snapshots.refuse(arrived)
             return
         self.snapshots.take_over(arrived)
-        core, meta = self._core, arrived.meta
-        core._SyncObj__loadDumpFile(clearJournal=True)
-        if core.raftLastApplied != meta.index or self.journal.last_index != meta.index:
+        meta = arrived.meta
+        if not self._core.take_over(meta.index):
             self._crash(f"the snapshot at {meta.index} was not taken over")
             return
-        core._SyncObj__raftCommitIndex = max(self.commit, meta.index)
         self.journal.setRaftCommitIndex(meta.index)
         self.journal.sync()
         self.standing = self.member in meta.members
@@ -627,29 +513,4 @@ class Raft:
         )
 
     def _wake(self) -> None:
-        with suppress(BlockingIOError):  # a full pipe: woken already
-            self._core._SyncObj__pipeNotifier.notify()
-
-
-def _conf(journal: Journal) -> SyncObjConf:
-    return SyncObjConf(
-        autoTick=False,
-        dynamicMembershipChange=True,
-        appendEntriesUseBatch=False,
-        appendEntriesBatchSizeBytes=2 << 20,
-        raftMinTimeout=0.5,
-        raftMaxTimeout=1.0,
-        appendEntriesPeriod=0.1,
-        leaderFallbackTimeout=1.5,
-        connectionTimeout=2.0,
-        connectionRetryTime=0.5,
-        commandsWaitLeader=False,
-        commandsQueueSize=1000,
-        dnsCacheTime=5,
-        dnsFailCacheTime=1,
-        logCompactionMinEntries=2**31,
-        logCompactionMinTime=10**9,
-        journalFile=journal,
-        fullDumpFile=None,
-        useFork=False,
-    )
+        self._core.wake()
