@@ -35,6 +35,9 @@ FETCHES_MAX = 1000
 """Files asked of the upstream at one time; more are refused at once."""
 FAILED_FOR = timedelta(seconds=5)
 """How long a failure is the answer before the upstream is asked again."""
+STORED_AT_ONCE = 2
+LANDING_MAX = 100
+"""Small files that may be answered from memory before they are in storage."""
 REMEMBERED_MAX = 20_000
 
 
@@ -87,6 +90,9 @@ class Mirrored:
         self._checked: dict[str, datetime] = {}
         self._absent: dict[str, datetime] = {}
         self._failed: dict[str, tuple[datetime, HubError]] = {}
+        self._storing = asyncio.Semaphore(STORED_AT_ONCE)
+        self.landing = 0
+        """Small files that are in storage soon."""
         self.together: Together | None = None
         """The other members of a cluster; one of them may ask for all."""
         self.answers: Counter[str] = Counter()
@@ -264,7 +270,9 @@ class Mirrored:
             etag=fetched.etag,
             fetched_at=at or self._now(),
         )
-        if settle is not None and isinstance(fetched.held, bytes):
+        # A disk that is slower than the upstream is waited for, before memory fills.
+        roomy = self.landing < LANDING_MAX
+        if roomy and settle is not None and isinstance(fetched.held, bytes):
             self._small.put(fetched.checksum, fetched.held)
             self._copies.arrive(row)
             settle(row)
@@ -280,8 +288,17 @@ class Mirrored:
         if not isinstance(fetched.held, bytes):
             await self._storage.keep(fetched.held)
             return
-        async with self._upstream.spool.take(_whole(fetched.held), fetched.size) as spooled:
-            await self._storage.keep(spooled)
+        self.landing += 1
+        try:
+            # Few at a time: nobody waits for it, and answers come first.
+            whole, size = _whole(fetched.held), fetched.size
+            async with (
+                self._storing,
+                self._upstream.spool.take(whole, size, in_memory=size) as spooled,
+            ):
+                await self._storage.keep(spooled)
+        finally:
+            self.landing -= 1
 
     async def bring(
         self, path: str, kind: Kind, fetched: Fetched, vouched_at: datetime

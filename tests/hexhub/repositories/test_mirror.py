@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import pytest
 
+from hexhub.storage import Spooled
 from tests.hexhub.mirrors import Pair
 
 TARBALL = "/tarballs/pine-1.0.0.tar"
@@ -109,6 +110,30 @@ async def test_a_thousand_clients_that_miss_the_same_tarball_cause_one_request(p
     assert {each.status for each in answers} == {200}
     assert {each.body for each in answers} == {body}
     assert pair.between.requests[TARBALL] == 1
+
+
+async def test_a_disk_that_lags_behind_is_waited_for_before_memory_fills(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage, gate = pair.hub.hub.storage, asyncio.Event()
+    keep, mirrored = storage.keep, pair.hub.hub.mirror.mirrored  # type: ignore[union-attr]
+
+    async def slowly(spooled: Spooled) -> None:
+        await gate.wait()
+        await keep(spooled)
+
+    monkeypatch.setattr(storage, "keep", slowly)
+    monkeypatch.setattr("hexhub.repositories.mirrored.LANDING_MAX", 2)
+    body = await pair.publish("pine", "1.0.0")
+    await pair.publish("oak", "1.0.0")
+    assert (await pair.get("/packages/pine")).status == 200
+    assert (await pair.get(TARBALL)).body == body
+    waiting = asyncio.create_task(pair.get("/packages/oak"))
+    await pair.hub.settled(lambda: mirrored.landing == 3)
+    assert not waiting.done()
+    gate.set()
+    assert (await waiting).status == 200
+    await pair.hub.settled(lambda: mirrored.landing == 0)
 
 
 async def test_a_client_that_goes_away_does_not_end_the_fetch_for_others(pair: Pair) -> None:
