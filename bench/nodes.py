@@ -79,6 +79,19 @@ class BenchNode:
             body: bytes = response.read()
             return body
 
+    def publish(self, key: str, data: bytes) -> None:
+        """Publish a package; urllib's errors when it is refused."""
+        request = urllib.request.Request(
+            f"{self.url}/api/publish",
+            data=data,
+            headers={
+                "Authorization": key,
+                "User-Agent": "bench",
+                "Content-Type": "application/octet-stream",
+            },
+        )
+        urllib.request.urlopen(request, timeout=60).close()
+
     def wait_for(self, path: str) -> float:
         """Seconds from the start of the process until this path answers 200."""
         while time.monotonic() - self.started < START_S:
