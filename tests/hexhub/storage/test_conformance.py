@@ -13,6 +13,7 @@ from hexhub.errors import NotFound
 from hexhub.storage import Spooled, Storage
 from hexhub.storage.hybrid import HybridStorage
 from hexhub.storage.local import LocalStorage
+from hexhub.storage.probe import probe
 from hexhub.storage.s3 import PART, S3Storage
 from hexhub.storage.spool import Spool
 from tests.hexhub.storage import buckets
@@ -96,6 +97,16 @@ async def test_an_object_of_several_parts_is_whole(storage: Storage, spool: Spoo
     checksum = await put(storage, spool, body)
     assert (await storage.open(checksum)).size == len(body)
     assert await read(storage, checksum) == body
+
+
+async def test_it_is_tried_out_and_nothing_stays(storage: Storage, spool: Spool) -> None:
+    steps = await probe(storage, spool)
+    assert [(step.name, step.wrong) for step in steps] == [
+        ("written", None),
+        ("read back", None),
+        ("deleted", None),
+    ]
+    assert [name async for name in storage.names()] == []
 
 
 async def test_pieces_are_bounded(storage: Storage, spool: Spool) -> None:

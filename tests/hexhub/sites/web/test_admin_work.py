@@ -20,7 +20,7 @@ from hexhub.jobs import Progress
 from hexhub.repositories import verification
 from hexhub.schema import AuditRecord, Job, Kept
 from tests.end_to_end.packages import tarball
-from tests.hexhub import mirrors
+from tests.hexhub import hubs, mirrors
 from tests.hexhub.browser import Browser, Page
 from tests.hexhub.mirrors import Pair
 
@@ -325,3 +325,16 @@ async def test_work_that_fails_says_why_and_what_nobody_foresaw_is_no_crash(plac
         page = await place.worked(Page(f"/admin/jobs/{id}", (await place.root.get("/")).answer))
         assert said in page.text
         assert "badge bad" in page.text
+
+
+async def test_settings_of_the_mirror_are_there_after_a_restart(tmp_path: Path) -> None:
+    settings = {"upstream_enabled": "true", "upstream_repo_url": "http://127.0.0.1:1"}
+    async with hubs.running(tmp_path, **settings) as hub:
+        await hub.user("root", password=PASSWORD, admin=True)
+        browser = Browser(hub)
+        await browser.sign_in("root", PASSWORD)
+        await browser.send("/admin/upstream", "/admin/upstream", paused="on", quota="5000")
+    async with hubs.running(tmp_path, **settings) as hub:
+        assert b"an administrator paused it" in (await hub.nobody.get("/packages/elm")).body
+        assert hub.hub.mirror is not None
+        assert hub.hub.mirror.quota == 5000
