@@ -1,15 +1,17 @@
 """Requests per second of a node beside nginx serving the same bytes as files, in one run.
 
-    python -m bench.http [--seconds 3] [--rounds 5] [--connections 32]
+    python -m bench.http [--seconds 2] [--rounds 5] [--only WORDS]
 
 Needs `nginx` and `wrk` (both in Debian). Runs alternate, so that a slow minute of the machine meets
-both sides; figures are medians. nginx has one worker, as the node has one process.
+both sides; figures are medians. One process stands against one: nginx has one worker, the node one
+process. The rows `two processes` stand against the same node with `WORKERS=1`, and show requests
+per second of processor time, which is what two processes can be judged by where they share their
+processors with the load. Publishing is measured by `bench/publish.py`.
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
 import os
 import re
 import shutil
@@ -22,36 +24,106 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from aiohttp import ClientSession
-
 from tests.end_to_end import packages
 
-KEY_FILE = "key"
 SMALL, LARGE = 20_000, 2_000_000
-PUBLISHERS = 16
-PUBLISHES = 400
+
+
+@dataclass(frozen=True)
+class Side:
+    """What wrk asks: a path of a server, as `key` or nobody."""
+
+    server: str
+    path: str
+    key: bool = False
 
 
 @dataclass(frozen=True)
 class Case:
+    """Two sides that are measured in turn; `reach` is the ratio to come to."""
+
     name: str
-    ours: str
-    """Path at the node."""
-    file: str
-    """File name at nginx."""
+    ours: Side
+    theirs: Side
+    reach: float
+    connections: int = 32
+    method: str = "GET"
+    conditional: bool = False
     accept: str = "*/*"
 
 
+RESOURCE = Side("one", "/packages/small")
+PRIVATE = Side("one", "/repos/acme/packages/small", key=True)
+JSON = "application/json"
+
 CASES = (
-    Case("registry resource", "/packages/small", "resource"),
-    Case("tarball of 20 KB", "/tarballs/small-1.0.0.tar", "small.tar"),
-    Case("tarball of 2 MB", "/tarballs/large-1.0.0.tar", "large.tar"),
-    Case("package in JSON", "/api/packages/small", "package.json", "application/json"),
+    Case("registry resource", RESOURCE, Side("nginx", "/resource"), 1.0),
+    Case("registry resource, 256 connections", RESOURCE, Side("nginx", "/resource"), 1.0, 256),
+    Case("304", RESOURCE, Side("nginx", "/resource"), 1.0, conditional=True),
+    Case("HEAD", RESOURCE, Side("nginx", "/resource"), 1.0, method="HEAD"),
+    Case(
+        "tarball of 20 KB", Side("one", "/tarballs/small-1.0.0.tar"), Side("nginx", "/small"), 0.8
+    ),
+    Case("tarball of 2 MB", Side("one", "/tarballs/large-1.0.0.tar"), Side("nginx", "/large"), 0.9),
+    Case("private resource beside anonymous", PRIVATE, RESOURCE, 0.7),
+    Case(
+        "package in JSON, one process",
+        Side("one", "/api/packages/small"),
+        Side("nginx", "/package"),
+        0.0,
+        accept=JSON,
+    ),
+    Case(
+        "package in JSON, two processes beside one",
+        Side("two", "/api/packages/small"),
+        Side("one", "/api/packages/small"),
+        0.0,
+        accept=JSON,
+    ),
+    Case(
+        "first page of packages, two processes beside one",
+        Side("two", "/api/packages"),
+        Side("one", "/api/packages"),
+        0.0,
+        accept=JSON,
+    ),
+    Case(
+        "registry resource, two processes beside one", Side("two", "/packages/small"), RESOURCE, 0.9
+    ),
+    Case(
+        "registry resource, two processes beside one, 256 connections",
+        Side("two", "/packages/small"),
+        RESOURCE,
+        0.9,
+        256,
+    ),
 )
+FILES = {
+    "resource": "/packages/small",
+    "small": "/tarballs/small-1.0.0.tar",
+    "large": "/tarballs/large-1.0.0.tar",
+    "package": "/api/packages/small",
+}
+"""What nginx serves, and where the node has it."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """One run: requests a second, p99 in milliseconds, requests per second of processor time."""
+
+    rate: float
+    p99: float
+    per_cpu: float
+
+
+@dataclass(frozen=True)
+class Server:
+    url: str
+    pid: int
 
 
 def free_port() -> int:
@@ -117,15 +189,30 @@ http {{
     return path
 
 
-def wrk(url: str, accept: str, connections: int, seconds: int) -> tuple[float, float]:
+def wrk(
+    url: str,
+    accept: str,
+    connections: int,
+    seconds: int,
+    *,
+    method: str = "GET",
+    headers: tuple[str, ...] = (),
+) -> tuple[float, float]:
     """Requests per second, and the 99th percentile in milliseconds."""
-    headers = ["-H", f"Accept: {accept}", "-H", "User-Agent: bench"]
-    out = subprocess.run(
-        ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", *headers, url],
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
+    given = ["-H", f"Accept: {accept}", "-H", "User-Agent: bench"]
+    for line in headers:
+        given += ["-H", line]
+    with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
+        if method != "GET":
+            script.write(f'wrk.method = "{method}"\n')
+            script.flush()
+            given += ["-s", script.name]
+        out = subprocess.run(
+            ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", *given, url],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
     rate = re.search(r"Requests/sec:\s+([\d.]+)", out)
     p99 = re.search(r"99%\s+([\d.]+)(us|ms|s)", out)
     if rate is None or p99 is None or "Non-2xx" in out:
@@ -134,141 +221,141 @@ def wrk(url: str, accept: str, connections: int, seconds: int) -> tuple[float, f
     return float(rate[1]), float(p99[1]) * scale
 
 
-async def publish_rate(url: str, key: str) -> tuple[float, float]:
-    """Durable publishes per second by several publishers at once, and the median in ms."""
-    body = incompressible(SMALL)
-    tarballs = [
-        packages.tarball(f"p{number}", "1.0.0", {"data.txt": body}) for number in range(PUBLISHES)
-    ]
-    took: list[float] = []
-
-    async def publisher(session: ClientSession) -> None:
-        while tarballs:
-            data, began = tarballs.pop(), time.perf_counter()
-            async with session.post(f"{url}/api/publish", data=data) as response:
-                if response.status != 201:
-                    sys.exit(f"publish answered {response.status}: {await response.text()}")
-            took.append(time.perf_counter() - began)
-
-    headers = {"Authorization": key, "User-Agent": "bench"}
-    async with ClientSession(headers=headers) as session:
-        began = time.perf_counter()
-        await asyncio.gather(*(publisher(session) for _ in range(PUBLISHERS)))
-        whole = time.perf_counter() - began
-        rate = len(took) / whole
-        alone = []
-        for number in range(40):
-            data = packages.tarball(f"q{number}", "1.0.0", {"data.txt": body})
-            began = time.perf_counter()
-            async with session.post(f"{url}/api/publish", data=data) as response:
-                await response.read()
-            alone.append(time.perf_counter() - began)
-    return rate, statistics.median(alone) * 1000
-
-
-def fsync_rate(folder: Path) -> float:
-    """fdatasyncs per second of one 4 KiB write each, on the disk that was written to."""
-    with (folder / "fsync").open("wb") as file:
-        count, began = 0, time.perf_counter()
-        while time.perf_counter() - began < 1.0:
-            file.write(b"x" * 4096)
-            file.flush()
-            os.fdatasync(file.fileno())
-            count += 1
-        return count / (time.perf_counter() - began)
-
-
 def set_up(url: str, env: dict[str, str], files: Path) -> str:
     """Publish what is measured, give nginx the same bytes, and return the key."""
     command = [sys.executable, "-m", "hexhub"]
-    subprocess.run(
-        [*command, "user", "create", "bench", "--email", "bench@example.org"],
-        env=env,
-        check=True,
-        stdout=subprocess.DEVNULL,
-    )
-    key = subprocess.run(
-        [*command, "key", "create", "bench", "--user", "bench", "--permission", "api"],
-        env=env,
-        check=True,
-        capture_output=True,
-        text=True,
-    ).stdout.strip()
-    for name, size in (("small", SMALL), ("large", LARGE)):
-        request = urllib.request.Request(
-            f"{url}/api/publish",
-            data=packages.tarball(name, "1.0.0", {"data.txt": incompressible(size)}),
-            headers={
-                "Authorization": key,
-                "User-Agent": "bench",
-                "Content-Type": "application/octet-stream",
-            },
+
+    def run(*words: str) -> str:
+        done = subprocess.run(
+            [*command, *words], env=env, check=True, capture_output=True, text=True
         )
-        urllib.request.urlopen(request).close()
-    files.mkdir()
-    for case in CASES:
-        (files / case.file).write_bytes(fetch(url + case.ours, case.accept))
+        return done.stdout.strip()
+
+    run("user", "create", "bench", "--email", "bench@example.org")
+    wanted = ("--permission", "api", "--permission", "repositories")
+    key = run("key", "create", "bench", "--user", "bench", *wanted)
+    run("org", "create", "acme", "--admin", "bench")
+    for repository in ("", "/repos/acme"):
+        for name, size in (("small", SMALL), ("large", LARGE)):
+            request = urllib.request.Request(
+                f"{url}/api{repository}/publish",
+                data=packages.tarball(name, "1.0.0", {"data.txt": incompressible(size)}),
+                headers={
+                    "Authorization": key,
+                    "User-Agent": "bench",
+                    "Content-Type": "application/octet-stream",
+                },
+            )
+            urllib.request.urlopen(request).close()
+    files.mkdir(exist_ok=True)
+    for name, path in FILES.items():
+        (files / name).write_bytes(fetch(url + path, JSON if "/api/" in path else "*/*"))
     return key
 
 
-def measure(
-    url: str, nginx: str, seconds: int, rounds: int, connections: int
-) -> dict[str, list[tuple[float, float, float, float]]]:
-    """Ours and nginx's rate and p99, round by round, alternating."""
-    found: dict[str, list[tuple[float, float, float, float]]] = {case.name: [] for case in CASES}
-    for _ in range(rounds):
-        for case in CASES:
-            ours = wrk(url + case.ours, case.accept, connections, seconds)
-            theirs = wrk(f"{nginx}/{case.file}", case.accept, connections, seconds)
-            found[case.name].append((*ours, *theirs))
-    return found
+def processor_seconds(pid: int) -> float:
+    """What a process and its children have used so far."""
+    total = 0.0
+    waiting = [pid]
+    while waiting:
+        each = waiting.pop()
+        try:
+            fields = Path(f"/proc/{each}/stat").read_text().rpartition(")")[2].split()
+            total += (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+            children = Path(f"/proc/{each}/task/{each}/children").read_text()
+        except OSError:
+            continue
+        waiting += map(int, children.split())
+    return total
 
 
-def report(found: dict[str, list[tuple[float, float, float, float]]]) -> None:
-    print(f"{'':20} {'ours/s':>9} {'nginx/s':>9} {'ratio':>6} {'p99 ms':>8} {'nginx':>8}")
-    for name, rows in found.items():
-        ours, p99, theirs, their_p99 = (
-            statistics.median(column) for column in zip(*rows, strict=True)
+def one(case: Case, side: Side, servers: dict[str, Server], key: str, seconds: int) -> Found:
+    server = servers[side.server]
+    headers: tuple[str, ...] = (f"Authorization: {key}",) if side.key else ()
+    url = server.url + side.path
+    if case.conditional:
+        with urllib.request.urlopen(url) as response:
+            headers += (f"If-None-Match: {response.headers['ETag']}",)
+    before = processor_seconds(server.pid)
+    rate, p99 = wrk(
+        url, case.accept, case.connections, seconds, method=case.method, headers=headers
+    )
+    used = processor_seconds(server.pid) - before
+    return Found(rate, p99, rate * seconds / used if used else 0.0)
+
+
+def report(found: dict[Case, list[tuple[Found, Found]]]) -> None:
+    """The table, in Markdown."""
+    print(
+        "| work | ours, a second | theirs | ratio | reach | p99 ms | theirs | per CPU-second | theirs | ratio |"
+    )
+    print("|---|---|---|---|---|---|---|---|---|---|")
+    for case, rounds in found.items():
+
+        def middle(pick: int, figure: str, rounds: list[tuple[Found, Found]] = rounds) -> float:
+            return float(statistics.median(getattr(pair[pick], figure) for pair in rounds))
+
+        ratio = statistics.median(ours.rate / theirs.rate for ours, theirs in rounds)
+        per_cpu = statistics.median(
+            ours.per_cpu / theirs.per_cpu if theirs.per_cpu else 0.0 for ours, theirs in rounds
         )
         print(
-            f"{name:20} {ours:9.0f} {theirs:9.0f} {ours / theirs:6.2f} {p99:8.2f} {their_p99:8.2f}"
+            f"| {case.name} | {middle(0, 'rate'):,.0f} | {middle(1, 'rate'):,.0f} | {ratio:.2f} "
+            f"| {case.reach or '–'} | {middle(0, 'p99'):.2f} | {middle(1, 'p99'):.2f} "
+            f"| {middle(0, 'per_cpu'):,.0f} | {middle(1, 'per_cpu'):,.0f} | {per_cpu:.2f} |"
         )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=int, default=3)
+    parser.add_argument("--seconds", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--connections", type=int, default=32)
+    parser.add_argument("--only", default="", help="cases whose name contains this")
     given = parser.parse_args()
     missing = [tool for tool in ("nginx", "wrk") if shutil.which(tool) is None]
     if missing:
         sys.exit(f"not installed: {', '.join(missing)}")
-    with tempfile.TemporaryDirectory(prefix="hexhub-bench-") as name:
+    cases = [case for case in CASES if given.only in case.name]
+    with tempfile.TemporaryDirectory(prefix="hexhub-bench-") as name, ExitStack() as stack:
         folder = Path(name)
         folder.chmod(0o755)
-        ours, theirs = free_port(), free_port()
+        servers, key = serve(folder, stack)
+        found: dict[Case, list[tuple[Found, Found]]] = {case: [] for case in cases}
+        for _ in range(given.rounds):
+            for case in cases:
+                ours = one(case, case.ours, servers, key[case.ours.server], given.seconds)
+                theirs = one(case, case.theirs, servers, key[case.theirs.server], given.seconds)
+                found[case].append((ours, theirs))
+        print(f"{os.cpu_count()} processors, {given.rounds} rounds of {given.seconds} s each\n")
+        report(found)
+
+
+def serve(folder: Path, stack: ExitStack) -> tuple[dict[str, Server], dict[str, str]]:
+    """A node of one process, one of two, nginx; and the key for each."""
+    servers, keys = {}, {"nginx": ""}
+    for name, workers in (("one", 1), ("two", 2)):
+        port = free_port()
         env = os.environ | {
-            "PORT": str(ours),
-            "DATA_DIR": str(folder / "data"),
+            "PORT": str(port),
+            "CLUSTER_PORT": str(free_port()),
+            "DATA_DIR": str(folder / name),
+            "WORKERS": str(workers),
             "HEXHUB_LOG_LEVEL": "warning",
             "DEPENDENCY_CHECK": "off",
             "UPSTREAM_ENABLED": "false",
         }
-        url, nginx = f"http://127.0.0.1:{ours}", f"http://127.0.0.1:{theirs}"
-        with process([sys.executable, "-m", "hexhub", "serve"], env):
-            wait_for(f"{url}/health/live")
-            key = set_up(url, env, folder / "files")
-            with process(["nginx", "-c", str(nginx_config(folder, theirs)), "-p", name]):
-                wait_for(f"{nginx}/resource")
-                found = measure(url, nginx, given.seconds, given.rounds, given.connections)
-            rate, median = asyncio.run(publish_rate(url, key))
-        print(f"{os.cpu_count()} processors, {given.connections} connections, one process each")
-        report(found)
-        print(
-            f"publish of {SMALL // 1000} KB: {rate:.0f}/s with {PUBLISHERS} publishers, "
-            f"median {median:.1f} ms alone; the disk: {fsync_rate(folder):.0f} fdatasyncs/s"
-        )
+        url = f"http://127.0.0.1:{port}"
+        pid = stack.enter_context(process([sys.executable, "-m", "hexhub", "serve"], env))
+        wait_for(f"{url}/health/live")
+        keys[name] = set_up(url, env, folder / "files")
+        servers[name] = Server(url, pid)
+    port = free_port()
+    config = nginx_config(folder, port)
+    pid = stack.enter_context(process(["nginx", "-c", str(config), "-p", str(folder)]))
+    url = f"http://127.0.0.1:{port}"
+    wait_for(f"{url}/resource")
+    servers["nginx"] = Server(url, pid)
+    return servers, keys
 
 
 if __name__ == "__main__":

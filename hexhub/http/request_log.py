@@ -42,7 +42,7 @@ class HotLog:
     """Writes the lines of answers that the hot path sent."""
 
     def __init__(self, log: structlog.typing.FilteringBoundLogger) -> None:
-        self._log = log
+        self._log = log.bind()  # a logger that is not bound yet binds itself anew for each line
 
     @property
     def wanted(self) -> bool:

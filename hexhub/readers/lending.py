@@ -33,6 +33,8 @@ ASKED_S = 1.0
 STARTED_S = 20.0
 AGAIN_S = 0.2
 AGAIN_MAX_S = 5.0
+ENVIRONMENT = ("PATH", "PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "LANG", "LC_ALL", "TZ")
+"""What a reader sees of the environment."""
 STEADY_S = 10.0
 """A reader that lived for so long is started again at once."""
 
@@ -354,5 +356,4 @@ class _memory:
 
 def _environment() -> dict[str, str]:
     """No settings, and so no secrets."""
-    wanted = ("PATH", "PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "LANG", "LC_ALL", "TZ")
-    return {name: os.environ[name] for name in wanted if name in os.environ}
+    return {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}

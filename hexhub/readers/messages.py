@@ -8,6 +8,7 @@ from typing import Final, TypeAlias
 
 import msgspec
 
+from hexhub.http import wire
 from hexhub.http.gate import AddressRules
 from hexhub.http.hot_path import Kept
 from hexhub.http.tallies import Sums
@@ -21,11 +22,14 @@ READ_MAX: Final = 64 * 1024
 
 
 class Begin(msgspec.Struct, tag=True, frozen=True):
-    """To a reader, first: how it is to work."""
+    """To a reader, first: how it is to work. `head_s` and `keepalive_s`: how long it waits for the
+    first request on a connection, and for the next."""
 
     docs_host: str | None
     log_format: str
     bytes_max: int
+    head_s: float = wire.HEAD_S
+    keepalive_s: float = wire.KEEPALIVE_S
 
 
 class Rules(msgspec.Struct, tag=True, frozen=True):

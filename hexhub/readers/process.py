@@ -112,7 +112,8 @@ class Client:
         """Whether it has been silent for too long."""
         if self.hit is not None:
             return now - self.since > wire.STALL_S
-        return now - self.since > (wire.KEEPALIVE_S if self.asked else wire.HEAD_S)
+        begin = self.reader.begin
+        return now - self.since > (begin.keepalive_s if self.asked else begin.head_s)
 
     def close(self) -> None:
         self.reader.forget(self)
@@ -136,6 +137,7 @@ class Reader:
         self.now = time.monotonic()
         self.draining = False
         self.hot: HotPath
+        self.begin: Begin
         self._marks = marks
         self._channel = channel
         self._listener = listener
@@ -145,7 +147,6 @@ class Reader:
         self._outbox: deque[tuple[bytes, Client | None]] = deque()
         self._tallies = Tallies()
         self._gate: Gate | None = None
-        self._log_format = "json"
         self._told_at = self.now
 
     def run(self) -> None:
@@ -194,18 +195,18 @@ class Reader:
                 self._log_at(log_level)
             case Ask(number):
                 self._tell(number)
-            case Begin(docs_host, log_format, bytes_max):
-                self._begin(docs_host, log_format, bytes_max)
+            case Begin():
+                self._begin(message)
             case Drain():
                 self.drain()
         for fd in fds:
             os.close(fd)
 
-    def _begin(self, docs_host: str | None, log_format: str, bytes_max: int) -> None:
-        self._log_format = log_format
-        answers = HotAnswers(self._marks, lent=self._marks.lent, bytes_max=bytes_max)
+    def _begin(self, begin: Begin) -> None:
+        self.begin = begin
+        answers = HotAnswers(self._marks, lent=self._marks.lent, bytes_max=begin.bytes_max)
         self.hot = HotPath(
-            answers, self._known_gate, self._tallies, self._tallies.hit, Quiet(), docs_host
+            answers, self._known_gate, self._tallies, self._tallies.hit, Quiet(), begin.docs_host
         )
         self._add(self._listener.fileno(), READ, self._accept)
         self._say(messages.encode(Ready()))
@@ -223,7 +224,7 @@ class Reader:
             return
         from hexhub import logs
 
-        self.hot.log = HotLog(logs.configure(self._log_format, level))
+        self.hot.log = HotLog(logs.configure(self.begin.log_format, level))
 
     def _tell(self, number: int = 0) -> None:
         sums = self._tallies.take()

@@ -36,7 +36,7 @@ def expressions() -> list[str]:
 
 async def test_every_metric_of_the_dashboard_and_the_alerts_is_there(tmp_path: Path) -> None:
     upstream = {"upstream_enabled": "true", "upstream_repo_url": "http://127.0.0.1:9"}
-    async with hubs.running(tmp_path, **upstream) as hub:  # type: ignore[arg-type]
+    async with hubs.running(tmp_path, **upstream) as hub:
         await hub.nobody.get("/names")
         await hub.hub.node.snapshot()
         text = await scraped(hub)
@@ -51,7 +51,7 @@ async def test_every_metric_of_the_dashboard_and_the_alerts_is_there(tmp_path: P
 
 async def test_the_page_names_every_metric_with_its_type(tmp_path: Path) -> None:
     settings = {"upstream_enabled": "true", "upstream_repo_url": "http://127.0.0.1:9"}
-    async with hubs.running(tmp_path, **settings) as hub:  # type: ignore[arg-type]
+    async with hubs.running(tmp_path, **settings) as hub:
         await hub.hub.node.snapshot()
         text = await scraped(hub)
     there = dict(re.findall(r"^# TYPE (hexhub_\S+) (\w+)$", text, flags=re.M))
