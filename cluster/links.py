@@ -44,6 +44,14 @@ SECRET_BYTES_MIN: Final = 16
 Address = tuple[str, int]
 
 
+def text_of(address: Address) -> str:
+    """`host:port`; nothing for a node that is not reached by others."""
+    host, port = address
+    if not port:
+        return ""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 class Hello(msgspec.Struct, frozen=True, kw_only=True):
     """Who is at the other end, in its own words; it holds the secret, so they are believed."""
 

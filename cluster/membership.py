@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -19,11 +19,28 @@ import msgspec
 
 from cluster import boot
 from cluster.configuration import ADD, REMOVE, MemberChange, name_of
-from cluster.discovery import Peer
 from cluster.errors import LinkRefused, NoLeader, NotJoined
-from cluster.files import replace_file
-from cluster.journal import Entry
 from cluster.links import Address, Hello
+from cluster.promises import keep_promise, promised
+from cluster.questions import (
+    Done,
+    Entries,
+    Fetch,
+    Knock,
+    More,
+    No,
+    Promise,
+    Remove,
+    Reply,
+    Request,
+    Standing,
+    Stands,
+    Transfer,
+    ask,
+    encode,
+    reply_in,
+    request_in,
+)
 from cluster.raft import Raft
 from cluster.snapshots import Meta, load, new_digest
 from cluster.streams import FrameReader, FrameWriter, Streams
@@ -40,76 +57,6 @@ BEHIND_MAX: Final = 5000
 DEADLINE_SECONDS: Final = 8.0
 ASK_SECONDS: Final = 2.0
 RETRY_SECONDS: Final = 0.25
-
-
-class Standing(msgspec.Struct, frozen=True, tag=True):
-    """Asks who is there, and whether the asker is a member as of its entry `index`."""
-
-    index: int = 0
-
-
-class Stands(msgspec.Struct, frozen=True, tag=True):
-    """`fresh`: in no cluster yet. `out`: the asker was a member, and was removed."""
-
-    fresh: bool
-    applied: int
-    members: dict[str, Address]
-    leader: str
-    out: bool
-
-
-class Promise(msgspec.Struct, frozen=True, tag=True):
-    """Asks a fresh node to let the asker form the cluster."""
-
-
-class Fetch(msgspec.Struct, frozen=True, tag=True):
-    """Asks for a snapshot: its Meta, its bytes in pieces, an empty frame. Then Mores are taken."""
-
-
-class More(msgspec.Struct, frozen=True, tag=True):
-    """Asks for committed entries from `start` on."""
-
-    start: int
-
-
-class Entries(msgspec.Struct, frozen=True, tag=True):
-    entries: list[Entry]
-    commit: int
-
-
-class Knock(msgspec.Struct, frozen=True, tag=True):
-    """Asks to be counted: everything up to `index` is here."""
-
-    index: int
-
-
-class Remove(msgspec.Struct, frozen=True, tag=True):
-    name: str
-
-
-class Transfer(msgspec.Struct, frozen=True, tag=True):
-    """Asks the leader to hand over to this one, or to the most caught-up."""
-
-    name: str | None
-
-
-class Done(msgspec.Struct, frozen=True, tag=True):
-    """What was asked has happened."""
-
-
-class No(msgspec.Struct, frozen=True, tag=True):
-    """It has not, and why; `leader` is where to ask instead, `again` whether waiting helps."""
-
-    why: str
-    leader: Address | None = None
-    again: bool = False
-
-
-Request = Standing | Promise | Fetch | More | Knock | Remove | Transfer
-Reply = Stands | Entries | Done | No
-_requests: msgspec.msgpack.Decoder[Request] = msgspec.msgpack.Decoder(Request)
-_replies: msgspec.msgpack.Decoder[Reply] = msgspec.msgpack.Decoder(Reply)
-_encode = msgspec.msgpack.Encoder().encode
 
 
 class Here(Protocol):
@@ -143,7 +90,7 @@ class Membership:
         """Who listens there and what it knows. OSError, TimeoutError, LinkRefused."""
         async with asyncio.timeout(ASK_SECONDS), self._here.streams.meet(target, SERVICE) as met:
             peer, reader, writer = met
-            reply = await _ask(reader, writer, Standing(index))
+            reply = await ask(reader, writer, Standing(index))
         if not isinstance(reply, Stands):
             raise LinkRefused(f"{peer.name} does not say how it stands")
         return peer, reply
@@ -154,7 +101,7 @@ class Membership:
             asyncio.timeout(ASK_SECONDS),
             self._here.streams.open(target, SERVICE) as (reader, writer),
         ):
-            return isinstance(await _ask(reader, writer, Promise()), Done)
+            return isinstance(await ask(reader, writer, Promise()), Done)
 
     async def fetch(self, target: Address, room: Callable[[int], bool]) -> dict[str, Address]:
         """Copy the cluster's data beside our own, from its leader; the addresses of its members.
@@ -164,9 +111,9 @@ class Membership:
         member = f"{secrets.token_hex(8)}/{self._here.name}"
         for _ in range(5):
             async with self._here.streams.meet(target, SERVICE) as (peer, reader, writer):
-                await writer.write(_encode(Fetch()))
+                await writer.write(encode(Fetch()))
                 first = await reader.read() or b""
-                reply = _reply(first)
+                reply = reply_in(first)
                 if reply is None:
                     meta = _meta(first)
                     if not room(2 * meta.size):
@@ -214,10 +161,10 @@ class Membership:
     async def _ask_at(self, target: Address, request: Request) -> Reply | None:
         async with asyncio.timeout(DEADLINE_SECONDS):
             async with self._here.streams.open(target, SERVICE) as (reader, writer):
-                reply = await _ask(reader, writer, request)
+                reply = await ask(reader, writer, request)
             if isinstance(reply, No) and reply.leader is not None and reply.leader != target:
                 async with self._here.streams.open(reply.leader, SERVICE) as (reader, writer):
-                    reply = await _ask(reader, writer, request)
+                    reply = await ask(reader, writer, request)
         return reply
 
     def _leader_first(self) -> list[Address]:
@@ -237,7 +184,7 @@ class Membership:
                 await asyncio.to_thread(copy.write, piece)
             await asyncio.to_thread(copy.end)
             while True:
-                reply = await _ask(reader, writer, More(copy.last_index + 1))
+                reply = await ask(reader, writer, More(copy.last_index + 1))
                 if not isinstance(reply, Entries):
                     raise NotJoined("the leader changed on the way: try again")
                 await asyncio.to_thread(copy.add, reply.entries)
@@ -251,16 +198,14 @@ class Membership:
 
     async def _serve(self, peer: Hello, reader: FrameReader, writer: FrameWriter) -> None:
         while (frame := await reader.read()) is not None:
-            try:
-                request = _requests.decode(frame)
-            except msgspec.MsgspecError:
-                reply: Reply = No("this version does not know that question")
-            else:
-                if isinstance(request, Fetch) and self._refuses(peer) is None:
-                    await self._serve_copy(reader, writer)
-                    return
+            request = request_in(frame)
+            if isinstance(request, Fetch) and self._refuses(peer) is None:
+                await self._serve_copy(reader, writer)
+                return
+            reply: Reply = No("this version does not know that question")
+            if request is not None:
                 reply = await self._answer(request, peer)
-            await writer.write(_encode(reply))
+            await writer.write(encode(reply))
 
     async def _answer(self, request: Request, peer: Hello | None) -> Reply:
         match request:
@@ -342,7 +287,7 @@ class Membership:
         refused = self._elsewhere()
         raft = self._here.raft
         if refused is not None or raft is None:
-            await writer.write(_encode(refused or No("this node belongs to no cluster yet")))
+            await writer.write(encode(refused or No("this node belongs to no cluster yet")))
             return
         raft.snapshots.lent += 1
         try:
@@ -357,7 +302,7 @@ class Membership:
         digest = new_digest()
         with (folder / meta.file).open("rb") as file:
             named = msgspec.structs.replace(meta, addresses=dict(self._here.addresses))
-            await writer.write(_encode(named))
+            await writer.write(encode(named))
             while piece := await asyncio.to_thread(file.read, PIECE_BYTES):
                 digest.update(piece)
                 await writer.write(piece)
@@ -365,13 +310,13 @@ class Membership:
             raft.call(lambda: raft.snapshots.distrust(meta))
         await writer.write(b"")
         while (frame := await reader.read()) is not None:
-            request = _requests.decode(frame)
+            request = request_in(frame)
             reply: Reply = No("asked out of turn")
             if isinstance(request, More):
                 entries, commit = await _await(_committed(raft, request.start))
                 if entries is not None:
                     reply = Entries(entries, commit)
-            await writer.write(_encode(reply))
+            await writer.write(encode(reply))
 
     async def _count(self, peer: Hello, index: int) -> Reply:
         raft = self._here.raft
@@ -417,58 +362,6 @@ class Membership:
             if not raft.leading and raft.leader not in (None, raft.member):
                 return Done()
         return No("the member to lead is not ready", again=True)
-
-
-def promised(directory: Path) -> str | None:
-    """Whom this node has promised to let form; None when nobody."""
-    with suppress(FileNotFoundError):
-        return (directory / boot.PROMISE).read_text("utf-8")
-    return None
-
-
-def keep_promise(directory: Path, name: str) -> None:
-    """Write a promise down, durably, before it is given."""
-    replace_file(directory / boot.PROMISE, name.encode())
-
-
-async def first_of(
-    membership: Membership, peers: Iterable[Peer], me: Address
-) -> tuple[dict[str, tuple[Hello, Address]], Address | None]:
-    """Ask all of these: the fresh nodes by name, and the address of a member if there is one."""
-    fresh: dict[str, tuple[Hello, Address]] = {}
-    member: Address | None = None
-
-    async def ask(address: Address) -> None:
-        nonlocal member
-        try:
-            hello, stands = await membership.standing(address)
-        except (OSError, TimeoutError, LinkRefused) as error:
-            log.debug("%s:%d: %s", *address, error)
-            return
-        if stands.fresh:
-            fresh[hello.name] = (hello, address)
-        elif stands.leader or stands.members:
-            member = address
-
-    found = {(peer.host, peer.port) for peer in peers if peer.port} - {me}
-    await asyncio.gather(*(ask(address) for address in sorted(found)))
-    return fresh, member
-
-
-async def _ask(reader: FrameReader, writer: FrameWriter, request: Request) -> Reply:
-    await writer.write(_encode(request))
-    frame = await reader.read()
-    reply = None if frame is None else _reply(frame)
-    if reply is None:
-        raise LinkRefused("the other end gave no answer")
-    return reply
-
-
-def _reply(frame: bytes) -> Reply | None:
-    try:
-        return _replies.decode(frame)
-    except msgspec.MsgspecError:
-        return None
 
 
 def _meta(frame: bytes) -> Meta:

@@ -28,9 +28,10 @@ from cluster.errors import (
     NotJoined,
 )
 from cluster.files import free_bytes, is_read_only
-from cluster.links import Address, Hello, Link, hang_up
+from cluster.forming import gather
+from cluster.links import Address, Hello, Link, hang_up, text_of
 from cluster.lock import LOCK, take
-from cluster.membership import Membership, first_of, keep_promise, promised
+from cluster.membership import Membership
 from cluster.mesh import LOOK_SECONDS, Book, Mesh
 from cluster.migrate import is_current, migrate, refuse_newer
 from cluster.raft import Raft
@@ -43,7 +44,6 @@ from cluster.table import Schema
 log = logging.getLogger(__name__)
 
 READY_SECONDS = 60.0
-GATHER_SECONDS = 0.3
 WATCH_SECONDS = 0.25
 LOST_SECONDS = 3.0
 KNOWN_SECONDS = 3.0
@@ -108,7 +108,7 @@ class Node:
             node = cls(settings, lock, schema, rows)
             await node._listen()
             if opened is None:
-                node._spawn(node._gather())
+                node._spawn(gather(node, node._members_of()))
             else:
                 await node._start(opened)
             return node
@@ -136,6 +136,11 @@ class Node:
         if self._streams is None:
             raise NotJoined("this node has no secret, or no address for other members")
         return self._streams
+
+    @property
+    def belongs(self) -> bool:
+        """Whether it belongs to a cluster, be it of one."""
+        return self._raft is not None
 
     @property
     def clustered(self) -> bool:
@@ -179,16 +184,16 @@ class Node:
         """The members as this node sees them, itself first; only itself before it has joined."""
         raft, name = self._raft, self.settings.name
         if raft is None:
-            return (Member(name, "joining", True, 0, 0, _text(self._at), self.settings.version),)
+            return (Member(name, "joining", True, 0, 0, text_of(self._at), self.settings.version),)
         applied = raft.applied
-        own = Member(name, self._role(), True, applied, 0, _text(self._at), self.settings.version)
+        own = Member(name, self._role(), True, applied, 0, text_of(self._at), self.settings.version)
         reachable = raft.peers.reachable()
         others = []
         for member in sorted(raft.others, key=name_of):
             role = "leader" if raft.leader == member else "follower"
             at = raft.peers.applied.get(member, 0)
             hello = self._hellos.get(member)
-            where = _text(self._book.addresses.get(member, ("", 0)))
+            where = text_of(self._book.addresses.get(member, ("", 0)))
             version = hello.version if hello is not None else ""
             lag = max(0, raft.commit - at)
             others.append(
@@ -215,7 +220,7 @@ class Node:
         book = await membership.fetch(address, self.settings.room)
         self._book.note(book | stands.members | {hello.member: address})
         if raft is None:
-            await self._begin()
+            await self.begin()
 
     async def leave(self) -> None:
         """Have the others take this node out. When it is closed, its data is put aside.
@@ -382,40 +387,7 @@ class Node:
     def _note_hello(self, hello: Hello) -> None:
         self._hellos[hello.member] = hello
 
-    async def _gather(self) -> None:
-        """Join whoever is there already; else form, among enough fresh nodes, by promise."""
-        directory, name, expect = self.settings.directory, self.settings.name, self.settings.expect
-        membership = self._members_of()
-        discovery = self.settings.discovery
-        while True:
-            peers = [] if discovery is None else await discovery.peers()
-            fresh, member = await first_of(membership, peers, self._at)
-            if self._raft is not None:
-                return
-            if member is not None:
-                self.waits_for = f"the data of the cluster at {_text(member)}"
-                try:
-                    await self.join(member)
-                    return
-                except (ClusterError, OSError, TimeoutError) as error:
-                    self.waits_for = f"the cluster at {_text(member)}: {error}"
-                    log.warning("not joined: %s", error)
-            elif len(names := sorted({name, *fresh})) < expect or name in fresh:
-                self.waits_for = f"{expect} fresh nodes, found {', '.join(names)}"
-            elif names[0] != name or promised(directory) not in (None, name):
-                self.waits_for = f"{promised(directory) or names[0]} to form the cluster"
-            else:
-                keep_promise(directory, name)
-                asked = [membership.promise(address) for _, address in fresh.values()]
-                answers = await asyncio.gather(*asked, return_exceptions=True)
-                if sum(answer is True for answer in answers) >= expect - 1:
-                    log.info("%s forms the cluster, promised by %s", name, ", ".join(fresh))
-                    await self._begin()
-                    return
-                self.waits_for = "the promises of other fresh nodes"
-            await asyncio.sleep(GATHER_SECONDS)
-
-    async def _begin(self) -> None:
+    async def begin(self) -> None:
         """Begin with what is in the directory now: a copy, or nothing."""
         opened = await _reconcile(self.settings)
         empty, self._rows = self._rows, opened.state
@@ -568,13 +540,6 @@ async def _reconcile(settings: NodeSettings) -> Opened:
         )
     except Damaged as error:
         raise Damaged(f"{error}. {REPLACE}") from error
-
-
-def _text(address: Address) -> str:
-    host, port = address
-    if not port:
-        return ""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _complain(task: asyncio.Task[None]) -> None:

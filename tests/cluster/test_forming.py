@@ -10,7 +10,7 @@ import pytest
 
 from cluster import Node, NoLeader, boot
 from cluster.discovery import Discovery
-from cluster.membership import keep_promise, promised
+from cluster.promises import keep_promise, promised
 from tests.cluster.members import Members, Seen, get, known, until
 from tests.cluster.tables import Counter, increment
 
