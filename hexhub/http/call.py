@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from aiohttp.web import BaseRequest
+from aiohttp.web import BaseRequest, StreamResponse
 
 from hexhub.domain.actors import NOBODY, Actor
 from hexhub.domain.audit import Origin
@@ -48,6 +48,8 @@ class Call:
     hot: HotAnswers | None = None
     ticket: Ticket | None = None
     """Set by a handler whose answer may be sent again without it."""
+    fault_page: StreamResponse | None = None
+    """What a person sees when this call fails in a way that nobody foresaw."""
     message: str | None = None
     """What Hex should print, by `x-hex-message`."""
 

@@ -119,13 +119,14 @@ class Dispatcher:
         if responses.status_of(error)[0] == 500:
             self._log.exception("request failed", request_id=request_id, route=call.route.pattern)
         request = call.request
+        response: StreamResponse
         if _is_api(request):
             format = negotiation.for_error(request)
             response = responses.error_object(
                 request, error, format, publishing=_writes_packages(request)
             )
         else:
-            response = responses.error_text(error)
+            response = call.fault_page or responses.error_text(error)
         if bodies.expects_continue(request):
             response.force_close()
         return response

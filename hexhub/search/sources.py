@@ -23,6 +23,11 @@ PAGE_MAX = 2_000_000
 SEARCH_DATA = re.compile(
     r"(?:dist/)?search_data-[0-9A-Za-z]+\.js|search-data\.json|search_data\.js"
 )
+PICTURE_OR_LINK = re.compile(r"!?\[([^][\n]{0,300})\]\([^()\s]{0,300}\)")
+MARKS = re.compile(
+    r"```[\w-]*|~~~[\w-]*|`|\*\*|^\s{0,3}(?:#{1,6}|>|[-*+])\s|<!--.{0,200}?-->|\{: \.[\w .]*\}",
+    re.M,
+)
 QUIET = frozenset({"script", "style", "nav", "head", "svg", "template"})
 
 
@@ -76,8 +81,14 @@ def _item(row: object) -> Item | None:
         kind=kind[:40] if isinstance(kind, str) else "page",
         ref=ref[:1000],
         title=title[:TITLE_MAX],
-        text=" ".join(text.split())[:TEXT_MAX] if isinstance(text, str) else "",
+        text=_plain(text) if isinstance(text, str) else "",
     )
+
+
+def _plain(text: str) -> str:
+    """Markdown without its marks, as far as they would disturb a reader of a few words."""
+    text = PICTURE_OR_LINK.sub(r"\1", text[: 4 * TEXT_MAX])
+    return " ".join(MARKS.sub(" ", text).split())[:TEXT_MAX]
 
 
 def _is_inside(ref: str) -> bool:

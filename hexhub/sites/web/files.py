@@ -27,6 +27,18 @@ PICTURES = {
     "avif": "image/avif",
     "svg": "image/svg+xml",
 }
+WALLS = {
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; sandbox",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+"""Around bytes of strangers on the hub's own host."""
+NO_PICTURE = (
+    b'<svg xmlns="http://www.w3.org/2000/svg" width="132" height="20" role="img">'
+    b'<rect width="132" height="20" rx="4" fill="#8884"/>'
+    b'<text x="66" y="14" font-size="11" font-family="sans-serif" text-anchor="middle" '
+    b'fill="#777">picture not found</text></svg>'
+)
 READMES = ("readme.md", "readme.markdown", "readme.txt", "readme", "readme.livemd")
 
 
@@ -96,10 +108,19 @@ def text_of(data: bytes) -> str | None:
         return None
 
 
+def no_picture() -> Response:
+    """What stands in a README for a picture that is not to be had."""
+    headers = {"Cache-Control": "no-store", "Content-Type": "image/svg+xml"}
+    return Response(status=404, body=NO_PICTURE, headers=headers | WALLS)
+
+
 async def raw(call: Call, repository: str, name: str, version: str, path: str) -> StreamResponse:
     """A file's bytes: pictures as what they are, all else as text, and nothing that could run."""
     _, pack = await _pack(call, repository, name, version)
     entry = pack.entries.get(path)
+    suffix = PurePosixPath(path).suffix.lower().lstrip(".")
+    if entry is None and suffix in PICTURES and not pages.wants_page(call.request):
+        return no_picture()
     if entry is None:
         raise NotFound(f"{name} {version} has no file {path[:200]}.")
     headers = {
@@ -107,14 +128,10 @@ async def raw(call: Call, repository: str, name: str, version: str, path: str) -
         "Cache-Control": "public, max-age=3600"
         if repository == PUBLIC and call.hub.anonymous_read == "true"
         else "private, max-age=3600",
-        "X-Content-Type-Options": "nosniff",
-        "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; sandbox",
-        "Cross-Origin-Resource-Policy": "same-origin",
-    }
+    } | WALLS
     if responses.is_fresh(call.request, entry.etag):
         return Response(status=304, headers=headers)
     body = pack.read(entry)
-    suffix = PurePosixPath(path).suffix.lower().lstrip(".")
     text = "text/plain; charset=utf-8" if text_of(body[:100_000]) is not None else None
     headers["Content-Type"] = PICTURES.get(suffix) or text or "application/octet-stream"
     return Response(body=body, headers=headers)

@@ -7,14 +7,15 @@ from aiohttp.web import StreamResponse
 from hexhub.domain import users
 from hexhub.http.call import Call
 from hexhub.http.routes import Routes
-from hexhub.hub import client_lines
 from hexhub.schema import PUBLIC
-from hexhub.search import Query
-from hexhub.sites.web import pages, reading
+from hexhub.search import Published, Query
+from hexhub.sites.web import pages, reading, setup
 
 routes = Routes(pages.web)
 
 RECENT = 15
+LOOKED_AT = 60
+"""Publishes that are looked at: those of one package stand together."""
 BESIDE = 8
 
 
@@ -25,7 +26,7 @@ async def front(call: Call) -> StreamResponse:
     with hub.store.view() as view:
         repositories = reading.repositories(view, call)
         needs_administrator = not users.administrators(view)
-    recent = await hub.catalogue.recent(repositories, RECENT, today)
+    recent = _by_package(await hub.catalogue.recent(repositories, LOOKED_AT, today))
     popular = await hub.catalogue.find(repositories, Query(), "recent_downloads", today)
     newest = await hub.catalogue.find(repositories, Query(), "inserted_at", today)
     packages, releases, downloads = hub.catalogue.totals(repositories)
@@ -33,11 +34,22 @@ async def front(call: Call) -> StreamResponse:
         "front.html",
         url=hub.url,
         fingerprint=hub.fingerprint,
-        lines=client_lines(hub),
-        recent=[(each, hub.catalogue.get(each.repository, each.package)) for each in recent],
+        use=setup.shelf(hub.url),
+        recent=[
+            (first, others, hub.catalogue.get(first.repository, first.package))
+            for first, *others in recent[:RECENT]
+        ],
         popular=[each for each in popular[:BESIDE] if each.recent_downloads],
         newest=newest[:BESIDE],
         totals=(packages, releases, downloads),
         needs_administrator=needs_administrator,
         public=PUBLIC,
     )
+
+
+def _by_package(found: list[Published]) -> list[list[Published]]:
+    """Publishes of one package in a row, where its newest one was."""
+    rows: dict[tuple[str, str], list[Published]] = {}
+    for each in found:
+        rows.setdefault((each.repository, each.package), []).append(each)
+    return list(rows.values())

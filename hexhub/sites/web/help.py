@@ -7,7 +7,7 @@ from aiohttp.web import StreamResponse
 from hexhub.errors import NotFound
 from hexhub.http.call import Call
 from hexhub.http.routes import Routes
-from hexhub.sites.web import pages, reference
+from hexhub.sites.web import pages, reference, setup
 
 routes = Routes(pages.web)
 
@@ -44,5 +44,6 @@ async def show(call: Call) -> StreamResponse:
         title=GUIDES[guide][0],
         url=hub.url,
         fingerprint=hub.fingerprint,
+        shelf=setup.shelf(hub.url),
         sections=await reference.sections() if guide == "api" else [],
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import secrets
 from contextvars import ContextVar
@@ -41,12 +42,27 @@ HEADERS = {
     "Vary": "Accept, Accept-Encoding, Cookie",
 }
 
+TITLES = {
+    400: "That cannot be answered",
+    401: "Please sign in",
+    403: "Not for you",
+    404: "This page is not here",
+    429: "A little slower, please",
+    500: "Something broke here",
+    503: "Not right now",
+}
+SAID_ANYWAY = frozenset({"Page not found", "Bad request", "Too many requests"})
+"""Messages that say no more than the title."""
 HINTS = {
     400: "Check the address, or start again from the package list.",
     401: "Sign in and try again.",
     403: "Your account may not do this. Ask an owner or an administrator.",
     404: "It may have moved, or it is private and you are not signed in.",
+    409: "Reload the page: somebody may have changed the same thing.",
+    422: "Go back, look at what was typed, and try again.",
     429: "Wait a minute, then try again.",
+    500: "The fault is this hub’s and is written in its log. Try again, or tell an administrator.",
+    502: "The upstream answered something wrong. Try again later.",
     503: "Nothing was changed. Try again in a few seconds.",
 }
 
@@ -127,13 +143,14 @@ def theme(request: BaseRequest) -> str:
 
 def error(status: int, message: str | None = None) -> Response:
     """An error that says what to do."""
-    title = HTTPStatus(status).phrase
+    title = TITLES.get(status) or HTTPStatus(status).phrase
+    said = bool(message) and message not in SAID_ANYWAY and message != HTTPStatus(status).phrase
     return page(
         "error.html",
         status=status,
         code=status,
         title=title,
-        message=message if message and message != title else None,
+        message=message if said else None,
         hint=HINTS.get(status, ""),
     )
 
@@ -175,5 +192,10 @@ async def web(call: Call, handler: Handler) -> StreamResponse:
     except (HubError, ClusterError) as problem:
         status, message = responses.status_of(problem)
         return error(status, message)
+    except Exception:
+        # Whoever dispatched the call writes it down; people get a page for it.
+        with contextlib.suppress(Exception):
+            call.fault_page = error(500)
+        raise
     finally:
         _CALL.reset(token)

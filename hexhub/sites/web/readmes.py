@@ -15,12 +15,6 @@ from hexhub.schema import PUBLIC, Release
 from hexhub.sites.web import files, reading
 
 README_MAX = 500_000
-PLACEHOLDER = (
-    b'<svg xmlns="http://www.w3.org/2000/svg" width="132" height="20" role="img">'
-    b'<rect width="132" height="20" rx="4" fill="#8884"/>'
-    b'<text x="66" y="14" font-size="11" font-family="sans-serif" text-anchor="middle" '
-    b'fill="#777">picture not found</text></svg>'
-)
 
 
 async def drawn(
@@ -65,18 +59,15 @@ async def picture(
     if not re.fullmatch("[0-9]{1,3}", number) or int(number) >= len(addresses):
         raise NotFound
     age = "public" if repository == PUBLIC and call.hub.anonymous_read == "true" else "private"
-    headers = {
-        "Cache-Control": f"{age}, max-age=3600",
-        "X-Content-Type-Options": "nosniff",
-        "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; sandbox",
-        "Cross-Origin-Resource-Policy": "same-origin",
-    }
     try:
         fetched = await call.hub.pictures.get(addresses[int(number)])
     except NotFound:
-        headers |= {"Cache-Control": "no-store", "Content-Type": "image/svg+xml"}
-        return Response(status=404, body=PLACEHOLDER, headers=headers)
-    headers |= {"ETag": fetched.etag, "Content-Type": fetched.content_type}
+        return files.no_picture()
+    headers = files.WALLS | {
+        "Cache-Control": f"{age}, max-age=3600",
+        "ETag": fetched.etag,
+        "Content-Type": fetched.content_type,
+    }
     if responses.is_fresh(call.request, fetched.etag):
         return Response(status=304, headers=headers)
     return Response(body=fetched.body, headers=headers)

@@ -81,6 +81,7 @@ def _page(call: Call, repository: str, secret: str, made: str | None = None) -> 
         repository=repository,
         repositories=[each for each in repositories if each != PUBLIC],
         tools=tools(hub.url, hub.fingerprint, hub.public_key_pem.decode(), repository, secret),
+        upstream=hub.mirror is not None,
         made=made,
         url=hub.url,
         fingerprint=hub.fingerprint,
@@ -96,6 +97,14 @@ def tools(
     return made(url, fingerprint, pem, repository, secret)
 
 
+def shelf(url: str) -> str:
+    """The lines that make mix fetch the public packages of this hub."""
+    return (
+        f"curl -fsSo hub.pem {url}/public_key\n"
+        f"mix hex.repo set hexpm --url {url}/repo --public-key hub.pem"
+    )
+
+
 def _publish(url: str, repository: str) -> Step:
     where = "" if repository == PUBLIC else f" --organization {repository}"
     return Step(
@@ -108,17 +117,12 @@ def _publish(url: str, repository: str) -> Step:
 def _public(
     url: str, fingerprint: str, pem: str, repository: str, secret: str
 ) -> list[tuple[str, list[Step]]]:
-    shelf = (
-        f"curl -fsSo hub.pem {url}/public_key && "
-        f"mix hex.repo set hexpm --url {url}/repo --public-key hub.pem"
-    )
+    lines = shelf(url)
     return [
         (
             "mix",
             [
-                Step(
-                    "Once per machine", shelf, "Packages of this hub and of its upstream, as one."
-                ),
+                Step("Once per machine", lines),
                 Step("In mix.exs", '{:my_package, "~> 1.0"}'),
                 _publish(url, repository),
             ],
@@ -164,7 +168,7 @@ def _public(
                     "In .github/workflows/ci.yml",
                     "- uses: erlef/setup-beam@v1\n  with:\n    otp-version: 27\n"
                     "    elixir-version: 1.18\n- run: |\n"
-                    f"    {shelf.replace(' && ', chr(10) + '    ')}\n    mix deps.get",
+                    f"    {lines.replace(chr(10), chr(10) + '    ')}\n    mix deps.get",
                 )
             ],
         ),
@@ -174,7 +178,7 @@ def _public(
                 Step(
                     "In .gitlab-ci.yml",
                     "test:\n  image: elixir:1.18\n  script:\n    - mix local.hex --force\n"
-                    f"    - {shelf}\n    - mix deps.get\n    - mix test",
+                    f"    - {lines.replace(chr(10), chr(10) + '    - ')}\n    - mix deps.get\n    - mix test",
                 )
             ],
         ),

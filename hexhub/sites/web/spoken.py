@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from urllib.parse import quote
 
@@ -102,7 +103,42 @@ def path(text: str) -> str:
     return quote(text, safe="/@:+!$&'()*,;=-._~")
 
 
+def unbroken(text: object) -> Markup:
+    """Text of a command: a line ends between two words, and not after a hyphen inside of one."""
+    parts = re.split(r"(\s+)", str(text))
+    whole = Markup('<span class="whole">{}</span>')
+    return Markup("").join(whole.format(part) if "-" in part else part for part in parts)
+
+
+BROWSERS = (
+    ("Edg", "Edge"),
+    ("OPR/", "Opera"),
+    ("Firefox/", "Firefox"),
+    ("Chrom", "Chrome"),
+    ("Safari/", "Safari"),
+)
+SYSTEMS = (
+    ("Android", "Android"),
+    ("iPhone", "iPhone"),
+    ("iPad", "iPad"),
+    ("Windows", "Windows"),
+    ("Mac OS", "macOS"),
+    ("Linux", "Linux"),
+)
+
+
+def device(user_agent: str) -> str:
+    """`Firefox on Windows`; what is no browser as it calls itself."""
+    if not user_agent.startswith("Mozilla/"):
+        return user_agent[:60]
+    browser = next((name for mark, name in BROWSERS if mark in user_agent), "Browser")
+    system = next((name for mark, name in SYSTEMS if mark in user_agent), "")
+    return f"{browser} on {system}" if system else browser
+
+
 FILTERS = {
+    "unbroken": unbroken,
+    "device": device,
     "ago": ago,
     "when": when,
     "date": date,

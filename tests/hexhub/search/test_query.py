@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from hypothesis import given, strategies as st
 
@@ -127,3 +129,21 @@ async def test_search_data_of_strangers_is_believed_in_nothing(
 )
 async def test_no_question_is_an_expression_of_the_index(shelf: TestHub, text: str) -> None:
     assert await shelf.hub.docs_search.find(text, ["hexpm"]) == []
+
+
+async def test_what_is_found_reads_as_text_and_not_as_markdown(
+    shelf: TestHub, mara: Person
+) -> None:
+    doc = (
+        "# Glow\n\nSee `Glow.fade/2` and the [guide](guide.md), ![a lamp](lamp.png).\n\n"
+        "```elixir\nGlow.fade(:lamp)\n```\n\n> **Careful** with snake_case and 2 * 3."
+    )
+    data = json.dumps({"items": [{"title": "Glow", "ref": "glow.html", "doc": doc}]})
+    files = {"index.html": b"x", "dist/search_data-0123ABCD.js": f"searchData={data}".encode()}
+    await mara.post("/api/packages/jason/releases/1.0.0/docs", data=docs_archive(files))
+    await shelf.hub.docs_search.settled()
+    (hit,) = await shelf.hub.docs_search.find("fade", ["hexpm"])
+    assert "".join(hit.excerpt) == (
+        "Glow See Glow.fade/2 and the guide, a lamp. Glow.fade(:lamp) "
+        "Careful with snake_case and 2 * 3."
+    )
