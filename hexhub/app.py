@@ -37,10 +37,11 @@ from hexhub.http import hits
 from hexhub.http.dispatch import Dispatcher, Log
 from hexhub.http.gate import CurrentGate
 from hexhub.http.hot_path import HotAnswers, HotPath
+from hexhub.http.listening import BACKLOG, SharedSite, bind
 from hexhub.http.metrics import Metrics
 from hexhub.http.request_log import HotLog
 from hexhub.http.routes import ByHost, Router
-from hexhub.http.server import BACKLOG, HttpServer, SharedSite, bind
+from hexhub.http.server import HttpServer
 from hexhub.http.tls import Certificates
 from hexhub.http.waiting import Waiting
 from hexhub.hub import Hub, client_lines, utc_now
@@ -51,8 +52,9 @@ from hexhub.mail import Sender
 from hexhub.meeting import Meeting, advertised, bound
 from hexhub.passwords import Passwords
 from hexhub.peer_clocks import PeerClocks
-from hexhub.readers import lending
-from hexhub.readers.lending import About, Readers
+from hexhub.readers import keeping
+from hexhub.readers.keeping import Readers
+from hexhub.readers.lending import About
 from hexhub.readers.messages import Begin
 from hexhub.reloading import Reloading, openness_of
 from hexhub.rendering import Rendering
@@ -593,7 +595,7 @@ def readers_of(face: Face, hub: Hub, server: HttpServer) -> Readers | None:
             hits=partial(hits.count, hub),
             lease_s=lambda: hub.store.current_seconds,
             log_level=lambda: face.config.log_level,
-            begin=Begin(face.config.docs_host, face.config.log_format, lending.BYTES_MAX),
+            begin=Begin(face.config.docs_host, face.config.log_format, keeping.BYTES_MAX),
         ),
         face.config.workers - 1,
     )

@@ -18,9 +18,10 @@ from hexhub import errors, tracing
 from hexhub.http import bodies, negotiation, responses, routes
 from hexhub.http.blobs import Streamed
 from hexhub.http.call import Call
-from hexhub.http.hot_path import REQUEST_ID_LENGTHS, HotAnswers, Kept
+from hexhub.http.hot_path import HotAnswers, Kept
 from hexhub.http.learning import Ticket, learn
 from hexhub.http.metrics import Metrics
+from hexhub.http.recognition import REQUEST_ID_LENGTHS
 from hexhub.http.request_log import log_request
 from hexhub.http.routes import Access, Handler, Route, Router
 from hexhub.hub import Hub

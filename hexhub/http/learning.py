@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from aiohttp.web import BaseRequest, Response, StreamResponse
 
-from hexhub.http import hot_path
+from hexhub.http import recognition
 from hexhub.http.blobs import StreamedPart
 from hexhub.http.hot_path import Kept
 from hexhub.marks import Stamp
@@ -44,7 +44,7 @@ def learn(
     body, path, size = found
     credential = b""
     if authorization and not ticket.public:
-        credential = hot_path.digest(authorization[0].encode("utf-8", "surrogateescape"))
+        credential = recognition.digest(authorization[0].encode("utf-8", "surrogateescape"))
     before_id, before_date, after_date = _head(response)
     kept = Kept(
         target=request.raw_path.encode("utf-8", "surrogateescape"),
@@ -72,7 +72,7 @@ def learn(
 def _kind(request: BaseRequest, response: StreamResponse) -> bytes | None:
     if "Connection" in response.headers or request.version != (1, 1):
         return None
-    if request.headers.get("Accept", "").encode() not in hot_path.ACCEPTS:
+    if request.headers.get("Accept", "").encode() not in recognition.ACCEPTS:
         return None
     if "Range" in request.headers:
         return None

@@ -29,10 +29,10 @@ from hexhub import app, config
 from hexhub.domain import keys, organizations, users
 from hexhub.domain.audit import OPERATOR
 from hexhub.formats import erlang_external
+from hexhub.http.listening import bind
 from hexhub.http.metrics import Metrics
-from hexhub.http.server import bind
 from hexhub.hub import Hub, utc_now
-from hexhub.readers.lending import Readers
+from hexhub.readers.keeping import Readers
 from hexhub.reloading import Reloading
 from hexhub.schema import Member, User
 

@@ -17,8 +17,8 @@ import pytest_asyncio
 
 from hexhub.domain import keys, networks, organizations
 from hexhub.domain.audit import OPERATOR
-from hexhub.readers import lending
-from hexhub.readers.lending import Readers
+from hexhub.readers import keeping
+from hexhub.readers.keeping import Readers
 from tests.end_to_end.packages import tarball
 from tests.hexhub import hubs
 from tests.hexhub.hubs import Person, TestHub
@@ -262,5 +262,5 @@ async def test_settings_and_secrets_stay_out_of_readers(hub: TestHub) -> None:
     [pid] = readers(hub).pids
     environment = await asyncio.to_thread(Path(f"/proc/{pid}/environ").read_bytes)
     assert {line.partition(b"=")[0] for line in environment.split(b"\0") if line} <= {
-        name.encode() for name in lending.ENVIRONMENT
+        name.encode() for name in keeping.ENVIRONMENT
     }
