@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import islice
 
 from aiohttp.web import StreamResponse
 
@@ -19,13 +18,11 @@ from hexhub.jobs import Progress, Work
 from hexhub.repositories.mirror import Mirror
 from hexhub.schema import AllowedName, Kept, Package
 from hexhub.sites.web import pages
-from hexhub.sites.web.admin import gate, jobs
+from hexhub.sites.web.admin import gate, jobs, usage
 from hexhub.sites.web.spoken import counted
 
 routes = Routes(gate.administration)
 
-AT_ONCE = 2000
-"""Rows that are read before others have their turn."""
 EVICTED_AT_ONCE = 200
 REGISTRY = ""
 """Stands for the lists and builds, which are of no package."""
@@ -61,17 +58,10 @@ def package_of(path: str) -> str:
 async def sums(hub: Hub) -> dict[str, Sum]:
     """What is kept, by package; read in slices, for there may be very much."""
     found: dict[str, Sum] = {}
-    after: tuple[str, ...] | None = None
-    while True:
-        with hub.store.view() as view:
-            rows = list(islice(view.scan(Kept, after=after), AT_ONCE))
-        for row in rows:
-            name = package_of(row.path)
-            found.setdefault(name, Sum(name)).add(row)
-        if len(rows) < AT_ONCE:
-            return found
-        after = (rows[-1].path,)
-        await asyncio.sleep(0)
+    async for row in usage.every(hub.store, Kept):
+        name = package_of(row.path)
+        found.setdefault(name, Sum(name)).add(row)
+    return found
 
 
 def mirror_of(call: Call) -> Mirror:

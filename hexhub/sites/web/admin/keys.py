@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
 
 from aiohttp.web import StreamResponse
 
@@ -15,10 +14,7 @@ from hexhub.http.routes import Routes
 from hexhub.schema import Key, KeyUse
 from hexhub.sites.web import pages
 from hexhub.sites.web.account import text
-from hexhub.sites.web.admin import gate
-
-if TYPE_CHECKING:
-    from cluster import View
+from hexhub.sites.web.admin import gate, usage
 
 routes = Routes(gate.administration)
 
@@ -61,17 +57,18 @@ async def list_keys(call: Call) -> StreamResponse:
     """Live keys that match, by owner."""
     wanted, show = gate.wanted(call), str(call.query.get("show", ""))
     show = show if show in dict(SHOWS) else ""
-    with call.hub.store.view() as view:
-        found = [row for row in _rows(view, call.now) if _matches(row, wanted, show, call.now)]
+    store, now = call.hub.store, call.now
+    found = []
+    async for key in usage.every(store, Key):
+        if key.revoked(now):
+            continue
+        with store.view() as view:
+            row = Row(key, view.get(KeyUse, key.lookup))
+        if _matches(row, wanted, show, now):
+            found.append(row)
     found.sort(key=lambda row: (row.key.owner, row.key.name))
     part, pager = gate.paged(call, found)
     return gate.page("keys.html", found=part, pager_of=pager, wanted=wanted, show=show, shows=SHOWS)
-
-
-def _rows(view: View, now: datetime) -> list[Row]:
-    live = [key for key in view.scan(Key) if not key.revoked(now)]
-    uses = {use.lookup: use for use in view.scan(KeyUse)}
-    return [Row(key, uses.get(key.lookup)) for key in live]
 
 
 def _matches(row: Row, wanted: str, show: str, now: datetime) -> bool:

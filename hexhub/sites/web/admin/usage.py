@@ -4,16 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from cluster import Record
 from hexhub.hub import Hub
-from hexhub.schema import Kept, Release
+from hexhub.schema import Kept, Key, Release
+
+if TYPE_CHECKING:
+    from cluster import Store
+
+R = TypeVar("R", bound=Record)
 
 GOOD_FOR_S = 30.0
-AT_ONCE = 2000
+AT_ONCE = 500
 """Rows that are read before others have their turn."""
+KEYS: dict[type[Record], Callable[[Any], tuple[str, ...]]] = {
+    Release: lambda row: (row.repository, row.package, row.version),
+    Kept: lambda row: (row.path,),
+    Key: lambda row: (row.lookup,),
+}
+"""The tables that are read so, and what keys their rows."""
 PARTS = (("tables", "state"), ("log", "raft"), ("snapshot", "snapshots"))
 """What the tables take on the disk, and the folders of it."""
 
@@ -80,28 +94,26 @@ class Usage:
 
 async def _read(hub: Hub) -> Sums:
     sums = Sums()
-    release_after: tuple[str, ...] | None = None
+    async for release in every(hub.store, Release):
+        sums.own.setdefault(release.repository, Sum()).add(release.size)
+        sums.docs += release.has_docs
+    async for row in every(hub.store, Kept):
+        kind, below, _ = row.path.partition("/")
+        sums.kept.setdefault(kind if below else "lists", Sum()).add(row.size)
+    return sums
+
+
+async def every(store: Store, record: type[R]) -> AsyncIterator[R]:
+    """Every row of a table, by key, each slice as of its moment; others have turns in between."""
+    after: tuple[str, ...] | None = None
     while True:
-        with hub.store.view() as view:
-            releases = list(islice(view.scan(Release, after=release_after), AT_ONCE))
-        for release in releases:
-            sums.own.setdefault(release.repository, Sum()).add(release.size)
-            sums.docs += release.has_docs
-        if len(releases) < AT_ONCE:
-            break
-        last = releases[-1]
-        release_after = (last.repository, last.package, last.version)
-        await asyncio.sleep(0)
-    kept_after: tuple[str, ...] | None = None
-    while True:
-        with hub.store.view() as view:
-            rows = list(islice(view.scan(Kept, after=kept_after), AT_ONCE))
+        with store.view() as view:
+            rows = list(islice(view.scan(record, after=after), AT_ONCE))
         for row in rows:
-            kind, below, _ = row.path.partition("/")
-            sums.kept.setdefault(kind if below else "lists", Sum()).add(row.size)
+            yield row
         if len(rows) < AT_ONCE:
-            return sums
-        kept_after = (rows[-1].path,)
+            return
+        after = KEYS[record](rows[-1])
         await asyncio.sleep(0)
 
 

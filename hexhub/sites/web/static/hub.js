@@ -151,6 +151,28 @@ if (field && hits) {
   field.addEventListener("blur", close);
 }
 
+// The home page draws its list anew when something was published.
+const recent = document.querySelector("[data-newest]");
+if (recent) {
+  const look = async () => {
+    if (document.hidden) return;
+    try {
+      const { newest } = await (await fetch("/recent.json")).json();
+      if (newest === recent.dataset.newest) return;
+      const text = await (await fetch("/", { headers: { Accept: "text/html" } })).text();
+      const drawn = new DOMParser().parseFromString(text, "text/html").querySelector("[data-newest]");
+      if (!drawn) return;
+      recent.replaceChildren(...drawn.children);
+      recent.dataset.newest = drawn.dataset.newest;
+    } catch {
+      // The hub is away for a moment: the next look will tell.
+    }
+  };
+  setInterval(look, 10000);
+  addEventListener("focus", look);
+  document.addEventListener("visibilitychange", look);
+}
+
 // Numbers that move: an element with data-live names the stream, those inside with data-number a
 // value, a text or a text and a class; data-share a part of a whole. What has ended is shown anew.
 for (const live of document.querySelectorAll("[data-live]")) {
