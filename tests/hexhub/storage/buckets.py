@@ -1,9 +1,14 @@
-"""A bucket for tests: a real S3 server in a thread, and a proxy before it that fails as told."""
+"""A bucket for tests: a real S3 server in a thread, and a proxy before it that fails as told.
+
+With TEST_S3_SERVER another server is used, such as MinIO at http://127.0.0.1:9000; TEST_S3_KEY and
+TEST_S3_SECRET are its credentials.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import io
+import os
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -13,15 +18,21 @@ from aiohttp import ClientSession, ClientTimeout
 from aiohttp.web import BaseRequest, Response, Server, ServerRunner, StreamResponse, TCPSite
 from moto.moto_server.threaded_moto_server import ThreadedMotoServer
 
-from hexhub.storage.s3 import Bucket
+from hexhub.storage.s3 import Bucket, S3Storage
 
 CODES = {403: "AccessDenied", 500: "InternalError", 503: "SlowDown"}
-KEYS = {"access_key_id": "AKIAEXAMPLE", "secret_access_key": "example"}
+KEYS = {
+    "access_key_id": os.environ.get("TEST_S3_KEY", "AKIAEXAMPLE"),
+    "secret_access_key": os.environ.get("TEST_S3_SECRET", "example"),
+}
 
 
 @contextmanager
 def server() -> Iterator[str]:
-    """The address of an S3 server that is empty and forgets everything."""
+    """The address of an S3 server that is empty and forgets everything, unless one is named."""
+    if named := os.environ.get("TEST_S3_SERVER"):
+        yield named
+        return
     running = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     running.start()
     host, port = running.get_host_and_port()
@@ -34,9 +45,11 @@ def server() -> Iterator[str]:
 async def make_bucket(server: str, **more: str) -> Bucket:
     """A new bucket of that server."""
     name = f"hub-{uuid.uuid4().hex[:12]}"
-    async with ClientSession() as session, session.put(f"{server}/{name}") as answer:
-        assert answer.status == 200
-    return Bucket(name=name, endpoint=server, path_style=True, **KEYS, **more)
+    bucket = Bucket(name=name, endpoint=server, path_style=True, **KEYS, **more)
+    storage = await S3Storage.connect(bucket)
+    await storage._client.create_bucket(Bucket=name)
+    await storage.close()
+    return bucket
 
 
 @dataclass
@@ -92,7 +105,8 @@ async def faulty(upstream: str) -> AsyncIterator[tuple[str, Faults]]:
 async def _passed(
     request: BaseRequest, session: ClientSession, upstream: str, faults: Faults
 ) -> StreamResponse:
-    headers = {k: v for k, v in request.headers.items() if k.lower() not in ("host", "expect")}
+    # The host stays the proxy's: it is signed.
+    headers = {k: v for k, v in request.headers.items() if k.lower() != "expect"}
     body = await request.content.read()
     async with session.request(
         request.method,

@@ -263,8 +263,8 @@ def settings(address: str, bucket: str, kind: str = "s3") -> dict[str, Any]:
         "aws_s3_port": port,
         "aws_s3_scheme": "http",
         "aws_s3_path_style": "true",
-        "aws_access_key_id": "AKIAEXAMPLE",
-        "aws_secret_access_key": "example",
+        "aws_access_key_id": buckets.KEYS["access_key_id"],
+        "aws_secret_access_key": buckets.KEYS["secret_access_key"],
     }
 
 
