@@ -14,6 +14,7 @@ import click
 
 from hexhub.cli.importing import Importer, by, dry_run, import_, into, reason_of
 from hexhub.cli.node import Failed, Options, as_json
+from hexhub.cli.progress import Progress
 from hexhub.errors import Malformed
 from hexhub.formats.registry_values import RegistryRelease
 from hexhub.formats.version import Version
@@ -158,6 +159,7 @@ class Transfer:
         self._wanted = wanted
         self._users = users
         self._done = 0
+        self._bar = Progress("packages")
 
     async def all(self, names: list[str]) -> None:
         """Raises Away when the server stops answering, Failed when the node does."""
@@ -170,7 +172,7 @@ class Transfer:
                 except Malformed as error:
                     self._importer.report.skipped[name] = str(error)
                 self._done += 1
-                self._tell(len(names))
+                self._bar.show(self._done, len(names))
 
         tasks = [asyncio.create_task(work()) for _ in range(AT_ONCE)]
         try:
@@ -179,11 +181,7 @@ class Transfer:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-
-    def _tell(self, count: int) -> None:
-        if sys.stderr.isatty():
-            end = "\n" if self._done == count else ""
-            print(f"\r{self._done}/{count} packages", end=end, file=sys.stderr, flush=True)
+            self._bar.end()
 
     async def _package(self, name: str) -> None:
         found = await self._source.package(name)
@@ -298,7 +296,3 @@ def _order(version: str) -> tuple[bool, Any]:
     with suppress(Malformed):
         return False, Version.parse(version)
     return True, version
-
-
-COMMANDS = ()
-"""It hangs below `import`."""

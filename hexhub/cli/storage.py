@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 import tempfile
-import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,10 +11,10 @@ from typing import Any
 import click
 
 from hexhub.cli.node import Failed, Options, as_json, show
+from hexhub.cli.progress import Progress
 from hexhub.errors import HubError
 
 PARTIAL = 10
-LINE_EVERY_S = 5.0
 
 
 @click.group("storage")
@@ -81,17 +79,11 @@ async def _migrate(options: Options, to: str, read_back: bool) -> dict[str, Any]
     from hexhub.storage.spool import Spool
 
     config = options.config
-    last = time.monotonic()
+    bar = Progress("objects")
 
     def progress(report: Report) -> None:
-        nonlocal last
-        terminal = sys.stderr.isatty()
-        if time.monotonic() - last < (0.2 if terminal else LINE_EVERY_S):
-            return
-        last = time.monotonic()
         done = report.there + report.copied + len(report.failed)
-        line = f"{done}/{report.wanted} objects, {report.copied_bytes} bytes copied"
-        print(f"\r{line}" if terminal else line, end="" if terminal else "\n", file=sys.stderr)
+        bar.show(done, report.wanted, f", {report.copied_bytes} bytes copied")
 
     bucket = await S3Storage.connect(app.bucket_of(config))
     local = LocalStorage(config.storage_path)
@@ -105,6 +97,7 @@ async def _migrate(options: Options, to: str, read_back: bool) -> dict[str, Any]
     except HubError as error:
         raise Failed(str(error)) from None
     finally:
+        bar.end()
         await bucket.close()
         await local.close()
     return asdict(report)

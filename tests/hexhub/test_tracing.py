@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -111,6 +113,17 @@ async def test_a_failed_request_is_a_failed_span_without_its_words(
     span = named(exported, "work")
     assert (span.status.is_ok, span.status.description) == (False, "RuntimeError")
     assert not span.events
+
+
+def test_without_the_extra_a_node_says_what_is_missing() -> None:
+    code = (
+        "import sys; sys.modules['opentelemetry'] = None\n"
+        "from hexhub.errors import Refused\n"
+        "try:\n    import hexhub.otel\n"
+        "except Refused as error:\n    print(error)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "pip install 'hexhub[otel]'" in done.stdout
 
 
 async def test_nothing_is_recorded_when_nobody_asked(hub: TestHub) -> None:

@@ -19,6 +19,7 @@ from hexhub.schema import Owner, Release
 from tests.hexhub import faults, hubs
 from tests.hexhub.cli.commands import Node, Output, operated
 from tests.hexhub.hubs import Person, TestHub
+from tests.hexhub.mirrors import mirroring
 from tests.hexhub.packages import docs, package
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -217,6 +218,29 @@ async def test_a_server_that_fails_for_a_moment_is_asked_again(
         assert between.requests[f"/tarballs/{name}-1.0.0.tar"] == 3
     got = await two.node.hub.nobody.get(f"/tarballs/{name}-1.0.0.tar")
     assert got.body == package(name)
+
+
+async def test_a_hub_that_mirrors_an_upstream_gives_its_own_by_its_shelf(
+    two: Two, tmp_path: Path, upstream_keys: tuple[Path, Path]
+) -> None:
+    async with mirroring(tmp_path, upstream_keys) as pair:
+        await pair.publish("moss", "1.0.0")
+        assert (await pair.mara.publish(package("our_own"))).status == 201
+        arguments = (
+            "--fingerprint",
+            pair.hub.hub.fingerprint,
+            "--user",
+            "zoe",
+            "--package",
+            "our_own",
+        )
+        # At the root the upstream's bytes are served, which another key signed.
+        done = await two.node("import", "hub", pair.hub.url, "--fingerprint", "x", "--user", "zoe")
+        assert done.code == 7
+        done = await two.node("import", "hub", f"{pair.hub.url}/repo", *arguments, "--json")
+    assert done.code == 0, done
+    assert json.loads(done.out)["counts"]["release imported"] == 1
+    assert (await two.node.hub.nobody.get("/api/packages/moss")).status == 404
 
 
 async def test_a_key_never_goes_over_the_network_in_clear(two: Two) -> None:
