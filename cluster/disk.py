@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -19,6 +20,7 @@ from cluster.machine import Space
 T = TypeVar("T")
 
 DATA = "data.mdb"
+NEW = DATA + ".new"
 STATE_SPACES = tuple(space.name.lower() for space in Space)
 JOURNAL_SPACES = ("entries", "meta")
 
@@ -265,6 +267,22 @@ class Generation:
         with env.reading() as txn:
             self.applied = machine.applied(_Writing(txn, env))
 
+    def replay(self, entries: Iterable[tuple[int, int, bytes | None]]) -> None:
+        """Apply entries (index, term, words) behind those that are in it, in one step."""
+
+        def work(txn: lmdb.Transaction[bytes]) -> tuple[int, int]:
+            rows, at = _Writing(txn, self.env), self.applied
+            for index, term, words in kept:
+                if words is None:
+                    machine.mark(index, term, rows)
+                else:
+                    machine.apply(index, term, words, rows)
+                at = (index, term)
+            return at
+
+        kept = list(entries)
+        self.applied = self.env.write(work)
+
     def discard(self) -> None:
         self.env.close()
         remove_tree(self.env.path)
@@ -351,9 +369,16 @@ class State:
         """Take a copy of the rows in the place of these, checked page by page."""
         self.switch(self.prepare(copied, check=True))
 
-    def prepare(self, copied: Path, *, check: bool = False) -> Generation:
-        """A copy of the rows beside these, open; from any thread."""
-        target = self._path / str(int(self._env.path.name) + 1)
+    @property
+    def generation(self) -> str:
+        """The name of the rows that count; another one after a switch."""
+        return self._env.path.name
+
+    def prepare(self, copied: Path, *, check: bool = False, ahead: int = 1) -> Generation:
+        """A copy of the rows beside these, open; from any thread. One at a time for each `ahead`."""
+        if (retiring := self._retiring) is not None:
+            retiring.join()  # its folder may have this name
+        target = self._path / str(int(self._env.path.name) + ahead)
         remove_tree(target)
         target.mkdir()
         copy_file(copied, target / DATA)
@@ -370,9 +395,13 @@ class State:
         self._retiring = threading.Thread(target=_retire, args=(old,), name="retire")
         self._retiring.start()
 
-    def close(self) -> None:
+    def settle(self) -> None:
+        """Wait until rows that gave way are gone from the disk."""
         if self._retiring is not None:
             self._retiring.join()
+
+    def close(self) -> None:
+        self.settle()
         self._env.sync()
         self._env.close()
 
@@ -404,12 +433,35 @@ class Log:
     """The journal's environment: entries by index, and a few named values. Fully synced."""
 
     def __init__(self, path: Path, *, map_size: int) -> None:
+        self._map_size = map_size
+        (path / NEW).unlink(missing_ok=True)  # killed while it was written
         self._env = Environment(path, JOURNAL_SPACES, map_size=map_size, check=True)
         self._entries, self._meta = self._env.dbs
 
     def be_patient(self, patience: Patience) -> None:
         """As `State.be_patient`."""
         self._env.patience = patience
+
+    def size(self) -> int:
+        """The bytes of its pages, free ones too."""
+        return self._env.size()
+
+    def compact(self) -> None:
+        """Write it anew without free pages, and use that; nobody may be reading it."""
+        old, made = self._env, self._env.path / NEW
+        try:
+            with made.open("wb") as file, _writing():
+                old.copy(old.begin_copy(), file.fileno())
+                os.fsync(file.fileno())
+        except BaseException:
+            made.unlink(missing_ok=True)
+            raise
+        old.close()
+        made.rename(old.path / DATA)
+        sync_directory(old.path)
+        self._env = Environment(old.path, JOURNAL_SPACES, map_size=self._map_size)
+        self._env.patience = old.patience
+        self._entries, self._meta = self._env.dbs
 
     def entries(self, start: int = 0, stop: int = 1 << 63) -> Iterator[tuple[int, bytes]]:
         """Stored entries with start <= index < stop."""

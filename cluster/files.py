@@ -30,6 +30,11 @@ def free_bytes(path: Path) -> int:
     return found.f_bavail * found.f_frsize
 
 
+def used_bytes(folder: Path) -> int:
+    """What the files below a folder take on disk."""
+    return sum(path.stat().st_blocks * 512 for path in folder.rglob("*") if path.is_file())
+
+
 def is_read_only(path: Path) -> bool:
     """Whether this file, which is there, cannot be opened to write to it.
 

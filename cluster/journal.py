@@ -67,6 +67,16 @@ class Journal:
         """What to do when the disk becomes read-only, instead of raising DiskReadOnly."""
         self._log.be_patient(patience)
 
+    @property
+    def size(self) -> int:
+        """Bytes of the pages that it takes on disk, free ones too."""
+        return self._log.size()
+
+    def compact(self) -> None:
+        """Give the room of entries that were cut off back to the disk."""
+        self.sync()
+        self._log.compact()
+
     def begin(self, base: tuple[Entry, Entry], identity: Identity) -> None:
         """Start an empty journal behind these two entries."""
         for entry in base:

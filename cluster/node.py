@@ -27,7 +27,7 @@ from cluster.errors import (
     NoLeader,
     NotJoined,
 )
-from cluster.files import free_bytes, is_read_only
+from cluster.files import free_bytes, is_read_only, used_bytes
 from cluster.forming import gather
 from cluster.links import Address, Hello, Link, hang_up, text_of
 from cluster.lock import LOCK, take
@@ -315,6 +315,21 @@ class Node:
         if await future is None:
             raise ClusterError("the snapshot could not be written; the log says why")
         return self.settings.directory / boot.SNAPSHOTS
+
+    async def compact(self) -> tuple[int, int]:
+        """Give room that nothing is kept in back to the disk; bytes on disk before and after.
+
+        Reads and writes go on. DiskFull, DiskReadOnly, or ClusterError when it was not done.
+        """
+        before = used_bytes(self.settings.directory)
+        await self.snapshot()
+        future: asyncio.Future[int | None] = self._loop.create_future()
+        self.raft.compact(lambda done: self.store.post(_resolve, future, 1 if done else None))
+        if await future is None:
+            raise ClusterError("the rows were not made anew; the log says why")
+        assert self._opened is not None
+        await asyncio.to_thread(self._opened.state.settle)
+        return before, used_bytes(self.settings.directory)
 
     async def close(self) -> None:
         """Finish what is on its way, sync everything, and let go of the directory."""

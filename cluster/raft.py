@@ -15,10 +15,11 @@ from collections.abc import Callable
 from typing import Protocol
 
 from cluster import configuration, messages
+from cluster.compaction import Compaction, worth_it
 from cluster.configuration import MEMBERSHIP, MemberChange
 from cluster.core import Core, Member
 from cluster.disk import State
-from cluster.errors import Damaged, DiskReadOnly
+from cluster.errors import Damaged, DiskFull, DiskReadOnly
 from cluster.guard import REGULAR, Guard
 from cluster.journal import NO_OP, Entry, Journal
 from cluster.links import Link
@@ -35,6 +36,10 @@ HOLD_SECONDS = 0.05
 ALONE_SECONDS = 0.3
 RETRY_SNAPSHOT_SECONDS = 60.0
 RETRY_DISK_SECONDS = 0.25
+JOURNAL_SPARE = 4
+"""How often the length at which it is cut the journal's file may be, before it is written anew."""
+JOURNAL_ANEW_BYTES_MAX = 32 << 20
+"""What is written anew between two ticks; more would keep the others waiting."""
 EXIT_FATAL = 70
 
 FROM_ANYONE = frozenset({"append_entries", "request_vote", "ping", "pong"})
@@ -102,6 +107,9 @@ class Raft:
         state.be_patient(self._bear_with)
         self._wanted: list[tuple[int, Callable[[int | None], None]]] = []
         self._not_before = 0.0
+        self._compaction: Compaction | None = None
+        self._compacted: list[Callable[[bool], None]] = []
+        self._looked_at = 0
         self._shown: int | None = None
         self._quorum = False
         self._lease_until = -1.0
@@ -140,6 +148,8 @@ class Raft:
     def release(self) -> None:
         """Give back everything but the journal and the rows; nothing ticks any more."""
         self.snapshots.join()
+        if self._compaction is not None:
+            self._compaction.close()
         self.carrier.close()
         self._core.free()
 
@@ -237,6 +247,17 @@ class Raft:
     def snapshot(self, done: Callable[[int | None], None]) -> None:
         """Take a snapshot; `done` gets its index, or None when it failed, on the tick thread."""
         self.call(lambda: self._wanted.append((self._state.applied[0], done)))
+
+    def compact(self, done: Callable[[bool], None]) -> None:
+        """Give room that nothing is kept in back to the disk; `done` says whether it was."""
+
+        def begin(index: int | None) -> None:
+            if index is None or not self._begin_compaction():
+                done(False)
+            else:
+                self._compacted.append(done)
+
+        self.snapshot(begin)
 
     def read(self, answer: Callable[[int | None], None]) -> None:
         """`answer` once everything committed before now is applied here; None when unknown."""
@@ -458,8 +479,50 @@ class Raft:
             self._answer_snapshots(None)
         if self.snapshots.meta is not None:
             self._answer_snapshots(self.snapshots.meta.index)
+        self._compact()
         if self._wanted or self._due():
             self._core.compact(again=self.snapshots.meta is None)
+
+    def _begin_compaction(self) -> bool:
+        """Whether one is under way now."""
+        meta = self.snapshots.meta
+        if self._compaction is None and meta is not None:
+            if not self.snapshots.has_room(2 * meta.size):
+                return False
+            path = self.snapshots.path / meta.file
+            self._compaction = Compaction(self._state, self.journal, path, self.snapshots.beside)
+        return self._compaction is not None
+
+    def _compact(self) -> None:
+        """After each snapshot look whether much would be won; go on with what is under way."""
+        meta = self.snapshots.meta
+        if meta is not None and meta.index != self._looked_at:
+            self._looked_at = meta.index
+            if worth_it(self._state.size(), meta.size):
+                log.info("the rows take %d bytes and need %d", self._state.size(), meta.size)
+                self._begin_compaction()
+            elif self.journal.size > JOURNAL_SPARE * self._snapshot_bytes:
+                self._shorten_journal()
+        if self._compaction is None:
+            return
+        done = self._compaction.step(may_end=not self.snapshots.moving)
+        if done is None:
+            self._wake()
+            return
+        self._compaction = None
+        if done:
+            self._shorten_journal()
+            log.info("the rows were made anew, %d bytes", self._state.size())
+        waiting, self._compacted = self._compacted, []
+        for tell in waiting:
+            tell(done)
+
+    def _shorten_journal(self) -> None:
+        if self.journal.bytes <= JOURNAL_ANEW_BYTES_MAX:
+            try:
+                self.journal.compact()
+            except DiskFull as error:
+                log.warning("the journal keeps its size: %s", error)
 
     def _move_snapshots(self) -> None:
         """Go on sending one, and take over one that has arrived whole."""

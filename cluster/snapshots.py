@@ -219,6 +219,19 @@ class Snapshots:
     # Sending the newest to a member that is behind the journal
 
     @property
+    def moving(self) -> bool:
+        """Whether one of another member is on its way here."""
+        return self._installing or self._receiving is not None
+
+    def has_room(self, size: int) -> bool:
+        """Whether so many bytes can be written above the reserve."""
+        return self._room(size)
+
+    def beside(self, work: Callable[[], None]) -> None:
+        """Run work beside the ticks; waited for at the end."""
+        self._run(work)
+
+    @property
     def sending(self) -> bool:
         return bool(self._sending)
 

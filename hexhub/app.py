@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
 import signal
 import socket
 import sys
@@ -89,6 +90,8 @@ FORMED_EVERY_S = 0.2
 LAST_FLUSH_S = 3.0
 HAND_OVER_S = 3.0
 GOODBYE_S = 0.5
+LOOK_EVERY_S = 0.1
+LOOKS_MAX = 10
 FIRST_RUN_GOOD_FOR = timedelta(hours=24)
 UNPACKING_THREADS = 2
 
@@ -518,7 +521,19 @@ async def _live(face: Face, stop: asyncio.Event) -> None:
         log.info("stopping" if stop.is_set() else "opening again", node=config.node_name)
         await _hand_over(hub.node)
         if stop.is_set():
+            await _let_in(face.sock)
             face.sock.close()  # new connections are refused from here on, and tried elsewhere
+
+
+async def _let_in(sock: socket.socket) -> None:
+    """Let nobody queue up any more, and wait until who did is let in: a close would cut them off."""
+    sock.listen(0)
+    queue = select.poll()
+    queue.register(sock, select.POLLIN)
+    for _ in range(LOOKS_MAX):
+        await asyncio.sleep(LOOK_EVERY_S)
+        if not queue.poll(0):
+            return
 
 
 @asynccontextmanager

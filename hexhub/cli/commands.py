@@ -18,6 +18,7 @@ HOMES: Mapping[str, tuple[str, ...]] = {
     "client": ("identity",),
     "cluster": ("cluster",),
     "completion": ("doctor",),
+    "compact": ("compact",),
     "config": ("inspect",),
     "doctor": ("doctor",),
     "gen-config": ("gen_config",),

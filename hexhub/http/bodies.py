@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -18,6 +18,7 @@ from hexhub.errors import (
     Malformed,
     TimedOut,
     TooLarge,
+    Unavailable,
 )
 from hexhub.formats import erlang_external
 from hexhub.http.call import Call
@@ -33,6 +34,12 @@ STALL_S = 10.0
 BODY_S = 600.0
 """Longest time for a whole body, so that one byte every nine seconds does not hold a slot."""
 FORM_FIELDS_MAX = 1000
+HELD_FREE = 64 * 1024
+HELD_MAX = 192 * 1024 * 1024
+"""Bytes of all parsed bodies together that are on their way, but for the first of each.
+
+They are read before anybody knows who sends them.
+"""
 CONTINUED = RequestKey("continued", bool)
 
 
@@ -85,15 +92,45 @@ def _form(data: bytes) -> dict[str, object]:
     return dict(pairs)
 
 
+class Held:
+    """Memory for bodies on their way, shared by all of them."""
+
+    def __init__(self) -> None:
+        self.bytes = 0
+
+    @contextmanager
+    def body(self) -> Iterator[Callable[[int], None]]:
+        """What a body tells its size so far. Raises Unavailable when all together are too much."""
+        mine = 0
+
+        def grown(size: int) -> None:
+            nonlocal mine
+            more = max(0, size - HELD_FREE) - mine
+            if more > 0 and self.bytes + more > HELD_MAX:
+                raise Unavailable("too many large requests at once")
+            mine += more
+            self.bytes += more
+
+        try:
+            yield grown
+        finally:
+            self.bytes -= mine
+
+
+held = Held()
+
+
 async def _read(request: BaseRequest, size_max: int) -> bytes:
     if (request.content_length or 0) > size_max:
         raise TooLarge
     data = bytearray()
-    async for chunk in _chunks(request):
-        data += chunk
-        if len(data) > size_max:
-            raise TooLarge
-    return bytes(data)
+    with held.body() as grown:
+        async for chunk in _chunks(request):
+            data += chunk
+            if len(data) > size_max:
+                raise TooLarge
+            grown(len(data))
+        return bytes(data)
 
 
 async def _chunks(request: BaseRequest) -> AsyncIterator[bytes]:
@@ -148,8 +185,9 @@ async def upload(call: Call) -> AsyncIterator[Spooled]:
         raise Invalid({"tar": "too big"})
     await send_continue(request)
     try:
+        sender = call.actor.name or call.ip
         async with call.hub.spool.take(
-            _chunks(request), UPLOAD_SIZE_MAX, in_memory=IN_MEMORY_MAX
+            _chunks(request), UPLOAD_SIZE_MAX, in_memory=IN_MEMORY_MAX, sender=sender
         ) as spooled:
             yield spooled
     except TooLarge:

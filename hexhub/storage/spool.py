@@ -8,6 +8,7 @@ import io
 import itertools
 import os
 import shutil
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -19,6 +20,8 @@ from hexhub.storage.local import full_or
 FLUSH_AT = 1 << 20
 TAKEN_MAX = 128
 """Bodies on their way in at once; each may hold a megabyte of memory and twenty of disk."""
+TAKEN_FROM_ONE_MAX = 32
+"""Of these from one sender, so that nobody who is slow keeps all others out."""
 
 
 class Spool:
@@ -29,20 +32,31 @@ class Spool:
         folder.mkdir(parents=True)
         self._folder = folder
         self._taken = 0
+        self._taken_from: Counter[str] = Counter()
         self._names = itertools.count()
 
     @asynccontextmanager
     async def take(
-        self, chunks: AsyncIterator[bytes], size_max: int, *, in_memory: int = 0
+        self,
+        chunks: AsyncIterator[bytes],
+        size_max: int,
+        *,
+        in_memory: int = 0,
+        sender: str | None = None,
     ) -> AsyncIterator[Spooled]:
         """Write a body to a file that is gone after the block unless it was moved.
 
         One of at most `in_memory` bytes is not written before it is put. Raises TooLarge above
-        `size_max` bytes, StorageFull without room, Unavailable when too many are on their way.
+        `size_max` bytes, StorageFull without room, Unavailable when too many are on their way, in
+        all or from this sender.
         """
         if self._taken >= TAKEN_MAX:
             raise Unavailable("too many uploads at once")
+        if sender is not None and self._taken_from[sender] >= TAKEN_FROM_ONE_MAX:
+            raise Unavailable(f"too many uploads of {sender} at once")
         self._taken += 1
+        if sender is not None:
+            self._taken_from[sender] += 1
         path = self._folder / f"{next(self._names):x}"
         written = False
         try:
@@ -63,6 +77,10 @@ class Spool:
             raise full_or(error) from error
         finally:
             self._taken -= 1
+            if sender is not None:
+                self._taken_from[sender] -= 1
+                if not self._taken_from[sender]:
+                    del self._taken_from[sender]
             if written:
                 with suppress(FileNotFoundError):  # put moves it away
                     os.unlink(path)

@@ -24,6 +24,7 @@ from hexhub.sites.operator import (
     rules,
     settings,
     storage,
+    tables,
 )
 
 
@@ -48,5 +49,6 @@ def routes() -> Iterator[Route]:
         rules,
         settings,
         storage,
+        tables,
     ):
         yield from subject.routes.under("")

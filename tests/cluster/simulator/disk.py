@@ -32,6 +32,9 @@ class MemoryLog:
     def be_patient(self, patience: Patience) -> None:
         """No disk of the simulator becomes read-only."""
 
+    def size(self) -> int:
+        return 0
+
     def values(self) -> dict[bytes, bytes]:
         return dict(self.named)
 
