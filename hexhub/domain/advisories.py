@@ -6,6 +6,7 @@ To import one is to touch its packages: their resources and pages are made anew 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 import msgspec
@@ -13,9 +14,18 @@ import msgspec
 from cluster import Transaction, View
 from hexhub.domain import audit
 from hexhub.domain.audit import Origin
+from hexhub.errors import Malformed
 from hexhub.formats import osv, registry as wire
 from hexhub.formats.version import Version
-from hexhub.schema import Advisory, AdvisoryRange, AffectedPackage, Package, Reference, Release
+from hexhub.schema import (
+    PUBLIC,
+    Advisory,
+    AdvisoryRange,
+    AffectedPackage,
+    Package,
+    Reference,
+    Release,
+)
 
 API_URL = "https://api.osv.dev/v1/vulns/"
 HTML_URL = "https://osv.dev/vulnerability/"
@@ -83,10 +93,15 @@ def of_package(view: View, repository: str, name: str) -> list[Advisory]:
 
 def affects(row: Advisory, release: Release) -> bool:
     """Whether a release is among the versions that an advisory names."""
-    version = Version.parse(release.version)
+    return affects_version(row, release.repository, release.package, release.version)
+
+
+def affects_version(row: Advisory, repository: str, package: str, version: str) -> bool:
+    """As `affects`, for a release that is no row here. Raises Malformed for no version."""
+    parsed = Version.parse(version)
     return any(
-        release.version in one.versions or any(_within(version, each) for each in one.ranges)
-        for one in _about(row, release.repository, release.package)
+        version in one.versions or any(_within(parsed, each) for each in one.ranges)
+        for one in _about(row, repository, package)
     )
 
 
@@ -131,3 +146,33 @@ def entry(row: Advisory) -> wire.Advisory:
         cvss_score=row.cvss_score,
         aliases=row.aliases,
     )
+
+
+def beside_theirs(view: View, package: wire.RegistryPackage) -> wire.RegistryPackage:
+    """A package of the upstream as rules judge it: its signed advisories, and those we were given.
+
+    A version that cannot be compared is affected.
+    """
+    rows = of_package(view, PUBLIC, package.name)
+    if not rows:
+        return package
+    first = len(package.advisories)
+
+    def judged(release: wire.RegistryRelease) -> wire.RegistryRelease:
+        ours = tuple(
+            first + i for i, row in enumerate(rows) if _may_affect(row, package.name, release)
+        )
+        return replace(release, advisory_indexes=release.advisory_indexes + ours)
+
+    return replace(
+        package,
+        advisories=package.advisories + tuple(entry(row) for row in rows),
+        releases=tuple(judged(release) for release in package.releases),
+    )
+
+
+def _may_affect(row: Advisory, name: str, release: wire.RegistryRelease) -> bool:
+    try:
+        return affects_version(row, PUBLIC, name, release.version)
+    except Malformed:
+        return True

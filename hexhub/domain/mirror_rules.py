@@ -58,6 +58,11 @@ class RuleSet:
         self._automatic = [rule for rule in self.rules if rule.kind not in ("allow", "deny")]
 
     @property
+    def asks_for_advisories(self) -> bool:
+        """Whether a verdict depends on advisories."""
+        return any(rule.kind == "advisory" for rule in self._automatic)
+
+    @property
     def needs_facts(self) -> bool:
         """Whether a verdict depends on more than name and version."""
         return bool(self._automatic)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from hexhub.domain import registry
+from hexhub.domain import advisories, registry
 from hexhub.domain.mirror_rules import RuleSet, Verdict
 from hexhub.errors import HubError, NotFound
 from hexhub.formats import registry as wire
@@ -29,6 +29,9 @@ async def verdict(
     more = [rule for rule in extra if rule.repository == repository]
     rules = RuleSet([*hub.held_back.rules.of(repository).rules, *more])
     package = await _facts(hub, repository, name) if rules.needs_facts else None
+    if package is not None and repository == PUBLIC:
+        with hub.store.view() as view:
+            package = advisories.beside_theirs(view, package)
     return rules.judge(name, version, package, hub.now())
 
 

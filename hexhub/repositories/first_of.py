@@ -69,7 +69,8 @@ class Shelf:
         source: tuple[object, ...],
         now: datetime,
     ) -> _Made:
-        left = resigned.filtered(package, self._mirror.rules, now)
+        facts = self._mirror.rule_book.facts(PUBLIC, package)
+        left = resigned.filtered(package, self._mirror.rules, now, facts)
         if left.complete:
             # The very bytes that the upstream signed: fields that we do not know stay too.
             payload = await self._mirror.believed.payload(copy.row)

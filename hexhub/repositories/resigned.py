@@ -25,10 +25,18 @@ class Filtered:
     until: datetime | None
 
 
-def filtered(package: wire.RegistryPackage, rules: RuleSet, now: datetime) -> Filtered:
-    """Drop refused releases. Raises RefusedByRule when none is left."""
+def filtered(
+    package: wire.RegistryPackage,
+    rules: RuleSet,
+    now: datetime,
+    facts: wire.RegistryPackage | None = None,
+) -> Filtered:
+    """Drop refused releases; `facts` is the package as rules judge it, where that is another.
+
+    Raises RefusedByRule when none is left.
+    """
     verdicts = [
-        (release, rules.judge(package.name, release.version, package, now))
+        (release, rules.judge(package.name, release.version, facts or package, now))
         for release in package.releases
     ]
     left = tuple(release for release, verdict in verdicts if not verdict.refused)

@@ -11,11 +11,11 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from cluster import Change
-from hexhub.domain import mirror_rules
+from hexhub.domain import advisories, mirror_rules
 from hexhub.domain.mirror_rules import RuleSet
 from hexhub.errors import RefusedByRule
 from hexhub.formats import registry as wire
-from hexhub.schema import Rule
+from hexhub.schema import PUBLIC, Advisory, Rule
 
 if TYPE_CHECKING:
     from cluster import Store
@@ -27,7 +27,7 @@ class RuleBook:
         self._sets: dict[str, RuleSet] = {}
         self.now = now
         self.changes = 0
-        """How often a rule has changed."""
+        """How often a rule, or an advisory that rules may judge by, has changed."""
         self.refused: Counter[str] = Counter()
         """Requests refused, by the kind of the rule."""
         store.subscribe(self._changed)
@@ -40,6 +40,15 @@ class RuleBook:
                 known = self._sets[repository] = mirror_rules.of(view, repository)
         return known
 
+    def facts(
+        self, repository: str, package: wire.RegistryPackage | None
+    ) -> wire.RegistryPackage | None:
+        """A package as rules judge it: with advisories of this hub beside the upstream's."""
+        if package is None or repository != PUBLIC or not self.of(PUBLIC).asks_for_advisories:
+            return package
+        with self._store.view() as view:
+            return advisories.beside_theirs(view, package)
+
     def require_free(
         self, repository: str, name: str, version: str, package: wire.RegistryPackage | None
     ) -> None:
@@ -47,7 +56,8 @@ class RuleBook:
 
         `package`: what the registry says of it, None when nothing is known.
         """
-        verdict = self.of(repository).judge(name, version, package, self.now())
+        facts = self.facts(repository, package)
+        verdict = self.of(repository).judge(name, version, facts, self.now())
         if verdict.refused:
             assert verdict.rule is not None
             self.refused[verdict.rule.kind] += 1
@@ -56,6 +66,6 @@ class RuleBook:
             )
 
     def _changed(self, change: Change) -> None:
-        if change.keys is None or any(record is Rule for record, _ in change.keys):
+        if change.keys is None or any(record in (Rule, Advisory) for record, _ in change.keys):
             self._sets.clear()
             self.changes += 1

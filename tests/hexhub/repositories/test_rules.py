@@ -6,9 +6,11 @@ from datetime import timedelta
 
 import pytest
 
-from hexhub.domain import mirror_rules
+from hexhub.domain import advisories, mirror_rules
 from hexhub.domain.audit import OPERATOR
-from hexhub.formats import registry as wire
+from hexhub.formats import osv, registry as wire
+from hexhub.http import judging
+from tests.hexhub.formats.test_osv import advisory
 from tests.hexhub.mirrors import Pair
 from tests.hexhub.packages import package
 from tests.hexhub.repositories.test_shelf import read
@@ -95,6 +97,28 @@ async def test_a_release_that_is_retired_for_security_later_is_refused_though_ke
     assert retired.status == 204
     pair.hub.clock.ahead = timedelta(minutes=5)
     assert (await pair.get("/tarballs/pine-1.0.0.tar")).status == 403
+
+
+async def test_an_advisory_that_only_this_hub_was_given_counts_too(pair: Pair) -> None:
+    for version in ("1.0.0", "1.1.0"):
+        await pair.publish("pine", version)
+    await rule(pair, "advisory", value="high")
+    for path in ("/repo/packages/pine", "/tarballs/pine-1.0.0.tar", "/tarballs/pine-1.1.0.tar"):
+        assert (await pair.get(path)).status == 200
+    hub = pair.hub.hub
+    events = [{"introduced": "0"}, {"fixed": "1.1.0"}]
+    about = {
+        "package": {"ecosystem": "Hex", "name": "pine"},
+        "ranges": [{"type": "SEMVER", "events": events}],
+    }
+    told = osv.read(advisory(affected=[about]))
+    await hub.store.transact(advisories.put, OPERATOR, [told], hub.now())
+    refused = await pair.get("/tarballs/pine-1.0.0.tar")
+    assert (refused.status, told.id in refused.headers["X-Hex-Message"]) == (403, True)
+    assert (await pair.get("/tarballs/pine-1.1.0.tar")).status == 200
+    found = wire.decode_package(await read(pair, "/repo/packages/pine"))
+    assert [release.version for release in found.releases] == ["1.1.0"]
+    assert (await judging.verdict(hub, "hexpm", "pine", "1.0.0")).refused
 
 
 async def test_rules_fail_closed_when_nothing_is_known_of_a_release(pair: Pair) -> None:
