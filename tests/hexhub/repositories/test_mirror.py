@@ -7,8 +7,11 @@ import random
 from datetime import timedelta
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
 
+from hexhub.formats import registry as wire, signing_key
 from hexhub.storage import Spooled
+from tests.end_to_end.packages import tarball
 from tests.hexhub.mirrors import Pair
 
 TARBALL = "/tarballs/pine-1.0.0.tar"
@@ -225,6 +228,29 @@ async def test_another_package_under_a_good_signature_is_refused(pair: Pair) -> 
     await pair.publish("larch", "1.0.0")
     other = await pair.upstream.nobody.get("/packages/larch")
     pair.between.replayed["/packages/pine"] = other.body
+    assert (await pair.get("/packages/pine")).status == 502
+
+
+async def test_a_good_package_under_another_key_is_refused(pair: Pair) -> None:
+    await pair.publish("pine", "1.0.0")
+    theirs = signing_key.load_public_key(pair.key_file.read_bytes())
+    good = (await pair.upstream.nobody.get("/packages/pine")).body
+    payload = wire.unseal(good, theirs, size_max=100_000)
+    pair.between.replayed["/packages/pine"] = wire.seal(
+        payload, rsa.generate_private_key(65537, 2048)
+    )
+    assert (await pair.get("/packages/pine")).status == 502
+    assert (await pair.get(TARBALL)).status == 502
+
+
+async def test_a_package_of_another_repository_under_a_good_signature_is_refused(
+    pair: Pair,
+) -> None:
+    await pair.upstream.organization("acme", pair.author)
+    body = tarball("pine", "1.0.0", {"README.md": b"not for everybody"})
+    assert (await pair.author.publish(body, repository="acme")).status == 201
+    private = (await pair.author.get("/repos/acme/packages/pine")).body
+    pair.between.replayed["/packages/pine"] = private
     assert (await pair.get("/packages/pine")).status == 502
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from hexhub.hub import client_lines
 from tests.hexhub.hubs import TestHub
 from tests.hexhub.mirrors import Pair
@@ -45,8 +47,17 @@ async def test_the_lines_for_clients_name_the_mirror_where_there_is_one(pair: Pa
     assert f"HEX_MIRROR={pair.hub.hub.url} mix deps.get" in lines
 
 
+async def test_the_set_up_page_has_the_lines_of_both_faces(pair: Pair) -> None:
+    url = pair.hub.hub.url
+    page = (await pair.get("/setup", accept="text/html")).body.decode()
+    page = re.sub("<[^>]+>", "", page)
+    assert f"export HEX_MIRROR={url} HEX_CDN={url} HEX_BUILDS_URL={url}" in page
+    assert f"mix hex.repo set hexpm --url {url}/repo --public-key hub.pem" in page
+
+
 async def test_a_hub_without_an_upstream_does_not_speak_of_one(hub: TestHub) -> None:
     health = await hub.nobody.get("/health")
     assert "upstream" not in health.value["parts"]
+    assert b"HEX_MIRROR" not in (await hub.nobody.get("/setup", accept="text/html")).body
     assert "hexhub_mirror" not in (await hub.nobody.get("/metrics")).body.decode()
     assert not [line for line in client_lines(hub.hub) if "MIRROR" in line.text]
