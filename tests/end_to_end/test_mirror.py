@@ -320,6 +320,27 @@ def test_an_export_that_was_changed_on_the_way_is_refused(
         assert inside.stop() == 0
 
 
+@pytest.mark.long
+def test_a_rule_holds_in_every_process_of_a_node_from_the_moment_that_it_is_set(
+    upstream: RunningNode, upstream_key: Path, tmp_path: Path
+) -> None:
+    """Each request is a connection of its own, so the kernel spreads them over the processes."""
+    several = RunningNode(tmp_path, mirroring(upstream.url, upstream_key) | {"WORKERS": "3"})
+    paths = ("/tarballs/soil-1.0.0.tar", "/repo/tarballs/soil-1.0.0.tar", "/repo/packages/soil")
+    try:
+        for _ in range(20):
+            assert {several.request("GET", path).status for path in paths} == {200}
+        several.command("rules", "deny", "soil")
+        for _ in range(20):
+            for method in ("GET", "HEAD"):
+                found = [several.request(method, path) for path in paths]
+                assert {answer.status for answer in found} == {403}
+        several.command("rules", "remove", "deny soil")
+        assert {several.request("GET", path).status for path in paths} == {200}
+    finally:
+        assert several.stop() == 0
+
+
 def _nothing_is_left_of(node: RunningNode, path: str) -> None:
     assert path.removeprefix("/") not in node.command("mirror", "list", "--json")
     assert list((Path(node.environment["DATA_DIR"]) / "spool").iterdir()) == []
