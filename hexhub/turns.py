@@ -17,6 +17,8 @@ R = TypeVar("R", bound=Record)
 
 TURN_S = 0.002
 """How long the loop is held at a time."""
+PAUSE_S = 0.008
+"""Between two turns: nobody waits for these readings, and several may go on at once."""
 SETTLE_S = 1.0
 """Far longer than it takes from a row that is seen to a change that is told."""
 
@@ -37,7 +39,7 @@ async def rows(store: Store, record: type[R]) -> AsyncIterator[list[R]]:
             return
         after = tuple(getattr(found[-1], field) for field in fields)
         yield found
-        await asyncio.sleep(0)
+        await asyncio.sleep(PAUSE_S)
 
 
 async def pointed_to(store: Store, *, settle_s: float = SETTLE_S) -> set[bytes]:

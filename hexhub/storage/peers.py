@@ -4,6 +4,8 @@ Nodes exchange objects over a stream of the cluster port, each checked by its SH
 
     asks   Get(checksum)          answered by the size, -1 when it is not here, and the pieces
     gives  Put(checksum, size)    answered `have` or `send`; then the pieces, and `kept` or `full`
+
+A small object comes with its Put; who knows nothing of that answers `send` and gets it again.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from cluster import ClusterError, Member, NoQuorum
 from hexhub import tracing
 from hexhub.errors import HubError, Malformed, NotFound, StorageFull, Unavailable
 from hexhub.storage import Spooled
+from hexhub.storage.kept_streams import KeptStreams
 from hexhub.storage.local import Damaged, LocalBlob, LocalStorage
 from hexhub.storage.spool import Spool
 
@@ -50,11 +53,12 @@ class Get(msgspec.Struct, frozen=True, tag=True):
 
 
 class Put(msgspec.Struct, frozen=True, tag=True):
-    """Offers an object of `size` bytes."""
+    """Offers an object of `size` bytes; a small one comes with it."""
 
     checksum: bytes
     size: int
     carried: dict[str, str] = {}
+    data: bytes = b""
 
 
 _request: msgspec.msgpack.Decoder[Get | Put] = msgspec.msgpack.Decoder(Get | Put)
@@ -83,6 +87,7 @@ class PeerStorage:
         self.wanted: dict[bytes, None] = {}
         """Objects that the tables point to and that are still to be fetched."""
         self._log = structlog.get_logger()
+        self._kept = KeptStreams(streams, SERVICE)
         streams.serve(SERVICE, self._serve)
 
     @property
@@ -100,7 +105,8 @@ class PeerStorage:
 
         Raises NoQuorum when too few members take it, StorageFull when one of them has no room.
         """
-        await self._local.put(spooled)
+        if spooled.data is None:
+            await self._local.put(spooled)
         voters = [member for member in self._members() if member.role != "joining"]
         others = [member.name for member in voters if member.name != self._me]
         needed = len(voters) // 2
@@ -108,6 +114,8 @@ class PeerStorage:
         self._sending |= sends
         for send in sends:
             send.add_done_callback(self._sending.discard)
+        if spooled.data is not None:  # a small one is written here while it is sent
+            await self._local.put(spooled)
         full: StorageFull | None = None
         # Those that are slower than the quorum go on behind the caller's back.
         while needed > 0 and sends:
@@ -128,20 +136,30 @@ class PeerStorage:
 
     async def _send(self, name: str, spooled: Spooled) -> bool:
         """Whether that member now holds the object durably. Raises StorageFull."""
-        try:
-            async with self._streams.open(name, SERVICE) as (reader, writer):
-                offer = Put(spooled.checksum, spooled.size, tracing.carried())
-                await _soon(writer.write(msgspec.msgpack.encode(offer)))
-                answer = await _soon(reader.read())
-                if answer == SEND:
+
+        async def offered(reader: FrameReader, writer: FrameWriter) -> bytes:
+            data = spooled.data or b""
+            offer = Put(spooled.checksum, spooled.size, tracing.carried(), data)
+            await _soon(writer.write(msgspec.msgpack.encode(offer)))
+            answer = await _soon(reader.read())
+            if answer == SEND:
+                if data:
+                    await _soon(writer.write(data))
+                else:
                     await _pour(await self._local.open(spooled.checksum), writer)
-                    answer = await _soon(reader.read())
+                answer = await _soon(reader.read())
+            if answer not in (HAVE, KEPT, FULL):
+                raise ConnectionResetError("the member hung up")
+            return answer
+
+        try:
+            answer = await self._kept.talk(name, offered)
         except (OSError, TimeoutError, ClusterError, NotFound, Damaged) as error:
             self._log.info("object not sent", member=name, reason=_words(error))
             return False
         if answer == FULL:
             raise StorageFull(f"{name} has no space left to store this")
-        return answer in (HAVE, KEPT)
+        return True
 
     # reading
 
@@ -244,6 +262,7 @@ class PeerStorage:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self._kept.close()
         await self._local.close()
 
     # answering peers
@@ -253,7 +272,11 @@ class PeerStorage:
         assert task is not None
         self._serving.add(task)
         try:
+            greeted = True
             while not self._closed and (frame := await reader.read()) is not None:
+                if not greeted and not self._is_member(peer.name):
+                    return  # it was when it greeted us
+                greeted = False
                 request = _decoded(_request, frame)
                 with tracing.adopted(request.carried, "object for a peer"):
                     self._note(peer.name, request)
@@ -272,6 +295,9 @@ class PeerStorage:
             event = "a peer asks" if isinstance(request, Get) else "a peer gives"
             self._log.info(event, peer=peer, object=request.checksum.hex())
 
+    def _is_member(self, name: str) -> bool:
+        return any(member.name == name for member in self._members())
+
     async def _give(self, request: Get, writer: FrameWriter) -> None:
         try:
             blob = await self._local.open(request.checksum)
@@ -284,6 +310,9 @@ class PeerStorage:
     async def _take(self, request: Put, reader: FrameReader, writer: FrameWriter) -> None:
         if not 0 <= request.size <= SIZE_MAX or len(request.checksum) != 32:
             raise Malformed(f"an object of {request.size} bytes")
+        if request.data:
+            await self._take_whole(request, writer)
+            return
         if await self._local.renew(request.checksum, request.size):
             await _soon(writer.write(HAVE))
             return
@@ -297,6 +326,19 @@ class PeerStorage:
         except StorageFull:
             async for _ in pieces:  # the answer is read only behind the last piece
                 pass
+            await _soon(writer.write(FULL))
+            return
+        self.wanted.pop(request.checksum, None)
+        await _soon(writer.write(KEPT))
+
+    async def _take_whole(self, request: Put, writer: FrameWriter) -> None:
+        """A small object that came with its offer."""
+        spooled = self._spool.small(request.data)
+        if spooled.checksum != request.checksum or spooled.size != request.size:
+            raise Malformed("what came is another object")
+        try:
+            await self._local.put(spooled)
+        except StorageFull:
             await _soon(writer.write(FULL))
             return
         self.wanted.pop(request.checksum, None)

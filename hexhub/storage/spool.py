@@ -35,6 +35,11 @@ class Spool:
         self._taken_from: Counter[str] = Counter()
         self._names = itertools.count()
 
+    def small(self, data: bytes) -> Spooled:
+        """A body in memory, and where its file will be when it is put."""
+        path = self._folder / f"{next(self._names):x}"
+        return Spooled(path, len(data), hashlib.sha256(data).digest(), data)
+
     @asynccontextmanager
     async def take(
         self,
@@ -66,7 +71,7 @@ class Spool:
                 if len(first) > min(in_memory, size_max):
                     break
             else:
-                yield Spooled(path, len(first), hashlib.sha256(first).digest(), bytes(first))
+                yield self.small(bytes(first))
                 return
             written = True
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
