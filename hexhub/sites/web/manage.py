@@ -64,7 +64,7 @@ async def unretire(call: Call) -> StreamResponse:
 async def add_owner(call: Call) -> StreamResponse:
     """Make somebody an owner, or change how much they may."""
     try:
-        await call.hub.store.transact(
+        await call.hub.store.revoke(
             owners.put,
             call.origin,
             call.path["repository"],
@@ -83,7 +83,7 @@ async def add_owner(call: Call) -> StreamResponse:
 async def remove_owner(call: Call) -> StreamResponse:
     """Take somebody from the owners."""
     try:
-        await call.hub.store.transact(
+        await call.hub.store.revoke(
             owners.remove,
             call.origin,
             call.path["repository"],

@@ -7,6 +7,7 @@ import pytest
 from cluster import View
 from hexhub.domain import blank
 from tests.hexhub.hubs import Person, TestHub
+from tests.hexhub.packages import package
 
 KEYS = {
     "node",
@@ -81,6 +82,22 @@ async def test_a_lone_node_has_nothing_to_leave(admin: Person) -> None:
     answer = await admin.post("/api/cluster/leave")
     assert answer.status == 409
     assert "only member" in answer.value["message"]
+
+
+@pytest.mark.parametrize(
+    ("agent", "status"), [("Hex/2.1.1", 503), ("hex_core/0.10.1 (httpc) (OTP/25)", 500)]
+)
+async def test_when_too_many_writes_wait_the_next_is_told_at_once(
+    hub: TestHub, mara: Person, monkeypatch: pytest.MonkeyPatch, agent: str, status: int
+) -> None:
+    """rebar3 would print a 503 as success (http-api.md §6)."""
+    before = hub.hub.store.applied
+    monkeypatch.setattr("cluster.store.QUEUE_ITEMS_MAX", 0)
+    headers = {"user-agent": agent}
+    answer = await mara.post("/api/publish", data=package("waits"), headers=headers)
+    assert answer.status == status
+    assert int(answer.headers["Retry-After"]) > 0
+    assert hub.hub.store.applied == before
 
 
 async def test_a_node_is_blank_until_a_person_made_something(hub: TestHub) -> None:
