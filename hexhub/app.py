@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import select
 import signal
 import socket
@@ -414,6 +415,13 @@ async def _first_administrator(config: Config, hub: Hub) -> None:
         raise Refused(f"HEXHUB_ADMIN_*: {error}") from None
 
 
+def _allow_descriptors() -> None:
+    """Let this process have as many connections and files as it may ever have."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 async def serve(
     config: Config,
     log: structlog.typing.FilteringBoundLogger,
@@ -425,6 +433,7 @@ async def serve(
     """
     check_listening(config)
     _check_port(config)
+    _allow_descriptors()
     sock = bind(config.host, config.port)
     async with AsyncExitStack() as stack:
         stack.callback(sock.close)

@@ -68,13 +68,13 @@ def disk(config: Config, data_dir: Path) -> Iterator[Finding]:
 def descriptors() -> Iterator[Finding]:
     import resource
 
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    enough = soft >= FILES_WARN or soft == resource.RLIM_INFINITY
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)  # up to which a node raises its own
+    enough = hard >= FILES_WARN or hard == resource.RLIM_INFINITY
     yield Finding(
         "files",
         "ok" if enough else "note",
-        f"{soft} descriptors allowed here",
-        "" if enough else "LimitNOFILE=65536 in the unit, or ulimit -n 65536",
+        f"{hard} descriptors allowed here",
+        "" if enough else "LimitNOFILE=65536 in the unit, or ulimit -Hn 65536",
     )
 
 
