@@ -113,6 +113,34 @@ async def test_a_lock_file_is_judged_release_by_release_by_repository(
     assert (await node("rules", "list")).out == "no rules\n"
 
 
+async def test_what_rules_hold_back_is_not_fetched_ahead_and_the_exit_code_tells(
+    place: Place, tmp_path: Path
+) -> None:
+    lock = tmp_path / "rebar.lock"
+    lock.write_text(
+        '{"1.2.0",\n[{<<"oak">>,{pkg,<<"oak">>,<<"1.0.0">>},0},\n'
+        ' {<<"open">>,{pkg,<<"open">>,<<"1.0.0">>},0},\n'
+        ' {<<"pine">>,{pkg,<<"pine">>,<<"1.0.0">>},0}]}.\n'
+    )
+    node = place.node
+    await node("rules", "deny", "oak")
+    for fetched in (True, False):
+        added = await node("mirror", "add", "--lock", str(lock), "--json")
+        assert added.code == RULE
+        value = json.loads(added.out)
+        assert (value["refused"], value["skipped"]) == (1, 1)
+        states = {row["path"]: (row["status"], row["why"]) for row in value["files"]}
+        assert "deny oak" in states["tarballs/oak-1.0.0.tar"][1]
+        assert states["packages/open"] == ("skipped", "it is ours")
+        assert states["tarballs/pine-1.0.0.tar"][0] == ("fetched" if fetched else "had")
+    assert place.between.requests["/tarballs/oak-1.0.0.tar"] == 0
+    await node("rules", "remove", "deny oak")
+    assert (await node("mirror", "add", "--lock", str(lock))).code == DONE
+    place.between.fault = "reset"
+    await node("mirror", "evict", "oak")
+    assert (await node("mirror", "add", "--lock", str(lock))).code == FAILED
+
+
 async def test_a_copy_that_was_damaged_is_found_evicted_and_fetched_again(place: Place) -> None:
     node, path = place.node, "tarballs/pine-1.0.0.tar"
     body = await place.fetch(path)
