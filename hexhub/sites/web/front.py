@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from aiohttp.web import StreamResponse
+import msgspec
+from aiohttp.web import Response, StreamResponse
 
 from hexhub.domain import users
 from hexhub.http.call import Call
@@ -32,6 +33,7 @@ async def front(call: Call) -> StreamResponse:
     packages, releases, downloads = hub.catalogue.totals(repositories)
     return pages.page(
         "front.html",
+        mark=_mark(recent),
         url=hub.url,
         fingerprint=hub.fingerprint,
         use=setup.shelf(hub.url),
@@ -45,6 +47,28 @@ async def front(call: Call) -> StreamResponse:
         needs_administrator=needs_administrator,
         public=PUBLIC,
     )
+
+
+@routes.get("/recent.json", allow=pages.READER)
+async def newest(call: Call) -> StreamResponse:
+    """What the home page asks for while it is looked at, to be drawn anew when it differs."""
+    with call.hub.store.view() as view:
+        repositories = reading.repositories(view, call)
+    recent = await call.hub.catalogue.recent(repositories, 1, call.now.date())
+    headers = {
+        "Content-Type": "application/json",
+        "Cache-Control": "no-store",
+        "X-Content-Type-Options": "nosniff",
+    }
+    return Response(body=msgspec.json.encode({"newest": _mark([recent])}), headers=headers)
+
+
+def _mark(recent: list[list[Published]]) -> str:
+    """A word that changes with the newest publish."""
+    if not recent or not recent[0]:
+        return ""
+    first = recent[0][0]
+    return f"{first.at.isoformat()} {first.repository}/{first.package} {first.version}"
 
 
 def _by_package(found: list[Published]) -> list[list[Published]]:

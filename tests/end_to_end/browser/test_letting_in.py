@@ -56,7 +56,13 @@ def settings() -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def page(node: RunningNode, chromium: Browser) -> Iterator[Page]:
+def secrets() -> dict[str, str]:
+    """What mara's authenticator knows."""
+    return {}
+
+
+@pytest.fixture(scope="module")
+def page(node: RunningNode, chromium: Browser, secrets: dict[str, str]) -> Iterator[Page]:
     """Mara's window, signed in, with two-factor authentication on."""
     node.create_user("mara")
     context = chromium.new_context(base_url=node.url)
@@ -69,6 +75,7 @@ def page(node: RunningNode, chromium: Browser) -> Iterator[Page]:
     page.wait_for_url("**/dashboard/security")
     page.click("button:has-text('Set it up')")
     secret = page.locator("li code").first.inner_text().replace(" ", "")
+    secrets["mara"] = secret
     assert page.locator("figure svg").bounding_box()
     page.fill("input[name=code]", pyotp.TOTP(secret).now())
     page.click("button:has-text('Turn it on')")
@@ -158,6 +165,47 @@ def test_signing_out_by_the_menu_ends_the_session(page: Page) -> None:
     page.click("button:has-text('Sign out')")
     page.goto("/dashboard")
     assert "/login" in page.url
+
+
+def test_signing_in_takes_the_password_and_a_code(page: Page, secrets: dict[str, str]) -> None:
+    page.context.clear_cookies()
+    page.goto("/login?return=/dashboard/keys")
+    page.fill("main input[name=username]", "mara")
+    page.fill("main input[name=password]", PASSWORD)
+    page.click("main form button")
+    page.fill("input[name=code]", "000000")
+    page.click("main form button")
+    expect(page.locator(".wrong")).to_be_visible()
+    page.goto("/dashboard/keys")
+    assert "/login" in page.url, "a password alone is not enough"
+    page.fill("main input[name=username]", "mara")
+    page.fill("main input[name=password]", PASSWORD)
+    page.click("main form button")
+    page.fill("input[name=code]", pyotp.TOTP(secrets["mara"]).now())
+    page.click("main form button")
+    page.wait_for_url("**/dashboard/keys")
+
+
+def test_who_gets_a_link_chooses_a_password_and_is_in(node: RunningNode, chromium: Browser) -> None:
+    made = node.command("user", "create", "nadia", "--email", "nadia@example.org")
+    (link,) = re.findall(r"http\S+/password/new\S+", made)
+    context = chromium.new_context(base_url=node.url)
+    context.set_default_timeout(PATIENCE_MS)
+    page = context.new_page()
+    page.goto(link)
+    page.fill("input[name=password]", "short")
+    page.click("main form button")
+    expect(page.locator(".wrong")).to_be_visible()
+    page.fill("input[name=password]", "a long enough one")
+    page.click("main form button")
+    page.click("main a:has-text('Sign in')")
+    page.fill("main input[name=username]", "nadia")
+    page.fill("main input[name=password]", "a long enough one")
+    page.click("main form button")
+    expect(page.locator("details.menu summary")).to_have_text("nadia")
+    page.goto(link)
+    expect(page.locator("input[name=password]")).to_have_count(0)
+    context.close()
 
 
 def _post(node: RunningNode, path: str, **fields: str) -> dict[str, str]:

@@ -39,12 +39,14 @@ def test_documentation_is_found_while_typing(page: Page) -> None:
     page.wait_for_url(re.compile("/docs/lantern/1.1.0/Lantern.html"))
 
 
-def test_a_publish_is_on_the_home_page_at_once(page: Page, hub: Filled) -> None:
+def test_a_publish_is_shown_live(page: Page, hub: Filled) -> None:
     page.goto("/")
-    expect(page.locator("a.name", has_text="firefly")).to_have_count(0)
+    firefly = page.locator("main li", has_text="firefly").first
+    expect(firefly).to_have_count(0)
     hub.node.must_publish(tarball("firefly", "0.1.0", {"a": b"a"}), hub.mara)
-    page.reload()
-    expect(page.locator("a.name", has_text="firefly")).to_have_count(1)
+    page.evaluate("dispatchEvent(new Event('focus'))")
+    expect(firefly).to_contain_text("0.1.0")
+    expect(firefly).to_contain_text("by mara")
 
 
 def test_a_package_page_leads_everywhere(page: Page) -> None:
