@@ -35,7 +35,7 @@ from cluster.membership import Membership
 from cluster.mesh import LOOK_SECONDS, Book, Mesh
 from cluster.migrate import is_current, migrate, refuse_newer
 from cluster.raft import Raft
-from cluster.settings import NodeSettings
+from cluster.settings import NodeSettings, Room
 from cluster.status import Figures, Member, Status
 from cluster.store import Store
 from cluster.streams import Streams
@@ -60,7 +60,7 @@ class Node:
     def __init__(self, settings: NodeSettings, lock: int, schema: Schema, rows: State) -> None:
         self.settings = settings
         self.schema = schema
-        self.store = Store(rows, schema, room=settings.takes_writes)
+        self.store = Store(rows, schema, room=Room(settings))
         self.closed = False
         self.removed = False
         self.waits_for = ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from cluster.errors import DiskReadOnly
 from cluster.files import free_bytes, is_read_only
 from cluster.links import Address
 from cluster.lock import LOCK
+
+LOOK_SECONDS = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,3 +49,22 @@ class NodeSettings:
         if is_read_only(self.directory / LOCK):
             raise DiskReadOnly("the disk of the data directory is read-only")
         return self.room()
+
+
+class Room:
+    """`takes_writes` of settings, looked at again after a moment.
+
+    A look asks the kernel, which lets other threads take the interpreter in the middle of a write.
+    """
+
+    def __init__(self, settings: NodeSettings) -> None:
+        self._settings = settings
+        self._until = 0.0
+
+    def __call__(self) -> bool:
+        now = time.monotonic()
+        if now < self._until:
+            return True
+        found = self._settings.takes_writes()
+        self._until = now + LOOK_SECONDS if found else 0.0
+        return found

@@ -6,7 +6,7 @@ The order is that of http-api.md §1.2: bodies are decoded before routes are loo
 from __future__ import annotations
 
 import asyncio
-import secrets
+import os
 import time
 from collections.abc import Callable
 from typing import TypeAlias
@@ -30,6 +30,9 @@ Log: TypeAlias = structlog.typing.FilteringBoundLogger
 Learnt: TypeAlias = Callable[[Kept, bytes], None]
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"})
+IDS_AT_ONCE = 128
+_ids: list[str] = []
+"""Request ids, 16 random bytes in hex: asking the system for many at once is cheaper."""
 UNROUTED = "unrouted"
 CLIENT_GONE = 499
 """What the log says of a request whose answer was not delivered."""
@@ -237,4 +240,7 @@ def _request_id(request: BaseRequest) -> str:
     given = request.headers.get("X-Request-Id", "")
     if len(given) in REQUEST_ID_LENGTHS and given.isascii() and given.isprintable():
         return given
-    return secrets.token_hex(16)
+    if not _ids:
+        text = os.urandom(16 * IDS_AT_ONCE).hex()
+        _ids.extend(text[at : at + 32] for at in range(0, len(text), 32))
+    return _ids.pop()
