@@ -11,6 +11,7 @@ from hexhub.domain.audit import OPERATOR
 from hexhub.errors import NotFound
 from hexhub.http import judging
 from hexhub.schema import PUBLIC
+from tests.hexhub.browser import Browser
 from tests.hexhub.hubs import Person, TestHub
 from tests.hexhub.packages import package
 from tests.hexhub.registry import names, registry_package, versions
@@ -152,3 +153,20 @@ async def test_what_is_explained_is_what_happens(acme: TestHub) -> None:
     assert not (await judging.verdict(hub, PUBLIC, "open", "1.0.0")).refused
     with pytest.raises(NotFound):
         await judging.verdict(hub, "nowhere", "ui", "1.0.0")
+
+
+async def test_an_administrator_sets_explains_and_removes_them_on_a_page(acme: TestHub) -> None:
+    await acme.user("root", password="a good password", admin=True)
+    root = Browser(acme)
+    await root.sign_in("root", "a good password")
+    made = {"kind": "deny", "pattern": "core", "repository": "acme"}
+    await root.send("/admin/rules", "/admin/rules/new", **made)
+    with acme.hub.store.view() as view:
+        (found,) = mirror_rules.everyone(view)
+    assert (found.repository, found.id) == ("acme", "deny core")
+    about = "/admin/rules?name=core&version=1.0.0&repository="
+    assert "core 1.0.0 is held back" in (await root.get(about + "acme")).text
+    assert "core 1.0.0 passes" in (await root.get(about + "hexpm")).text
+    await root.send("/admin/rules", "/admin/rules/remove")
+    with acme.hub.store.view() as view:
+        assert mirror_rules.everyone(view) == []
