@@ -112,7 +112,15 @@ async def test_numbers_move_as_events(root: Browser) -> None:
     assert 'data-live="/admin/live"' in overview.text
     stream = (await root.get("/admin/live")).text
     values = [json.loads(line) for line in re.findall(r"^data: (.*)$", stream, re.M)]
-    assert {"requests", "latency", "applied"} <= values[0].keys()
+    moving = {"requests", "rate", "errors", "latency", "applied", "stored", "disk", "behind"}
+    assert moving | {"hex_hub1:state", "hex_hub1:lag", "hex_hub1:role"} == values[0].keys() - {
+        "hex_hub1:applied",
+        "role",
+        "term",
+    }
+    assert values[0]["hex_hub1:state"] == ["reachable", "badge good"]
+    counted = [int(each["requests"]) for each in values]
+    assert counted == sorted(counted)
 
 
 @pytest.fixture(autouse=True)
