@@ -117,7 +117,7 @@ def static(
         if known and said is None:
             importer.report.skipped[path.name] = "not in the registry's packages/"
             continue
-        more = {"outer": said.outer_checksum.hex()} if said and said.outer_checksum else {}
+        more = _expected(name, said) if said else {}
         if importer.file("release", path.name, path.read_bytes(), **more) and said and said.retired:
             reason = reason_of(said.retired.reason)
             message = said.retired.message or "retired where it came from"
@@ -127,6 +127,12 @@ def static(
                 {"package": name, "version": version, "reason": reason, "message": message},
             )
     importer.finish(as_json)
+
+
+def _expected(name: str, said: RegistryRelease) -> dict[str, str]:
+    """What the node compares a tarball with."""
+    more = {"package": name, "version": said.version, "inner": said.inner_checksum.hex()}
+    return more | ({"outer": said.outer_checksum.hex()} if said.outer_checksum else {})
 
 
 def reason_of(number: int) -> str:

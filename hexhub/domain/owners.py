@@ -39,10 +39,12 @@ def put(
     *,
     transfer: bool,
     now: datetime,
+    tell: bool = True,
 ) -> Owner:
     """Add an owner, change the level of one, or hand the package over (`transfer`).
 
-    Without `level` an existing owner keeps theirs and a new one becomes `full`.
+    Without `level` an existing owner keeps theirs and a new one becomes `full`. `tell`: whether
+    those concerned get a mail.
     """
     package = _writable(tx, origin.actor, repository, name)
     if level not in (None, FULL, MAINTAINER):
@@ -72,7 +74,7 @@ def put(
     tx.put(owner)
     action = "owner.transfer" if transfer else "owner.add"
     _audit(tx, origin, action, package, owner, now)
-    if current is None or transfer:
+    if tell and (current is None or transfer):
         told = [*(other.username for other in others), username]
         _tell(tx, told, "owner_added", owner, now)
     return owner

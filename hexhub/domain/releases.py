@@ -134,8 +134,13 @@ def publish(
     dependency_check: str,
     now: datetime,
     upstream: UpstreamSays = NOTHING,
+    *,
+    tell: bool = True,
 ) -> Published:
-    """Add or replace a release, and its package if this is the first."""
+    """Add or replace a release, and its package if this is the first.
+
+    `tell`: whether the owners get a mail.
+    """
     check_publish(tx, origin, repository, candidate, replace, dependency_check, now, upstream)
     actor = origin.actor
     package = tx.get(Package, repository, candidate.name)
@@ -161,7 +166,8 @@ def publish(
     audit.record(
         tx, origin, "release.publish", audited.release(package, release), now, package=package
     )
-    _tell_owners(tx, package, release, now)
+    if tell:
+        _tell_owners(tx, package, release, now)
     return Published(package, release, replaced=earlier is not None)
 
 

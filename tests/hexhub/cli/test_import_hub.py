@@ -15,7 +15,7 @@ import pytest_asyncio
 from hexhub.cli import other_hub
 from hexhub.formats import signing_key
 from hexhub.repositories import verification
-from hexhub.schema import Owner, Release
+from hexhub.schema import Mail, Owner, Release
 from tests.hexhub import faults, hubs
 from tests.hexhub.cli.commands import Node, Output, operated
 from tests.hexhub.hubs import Person, TestHub
@@ -105,6 +105,8 @@ async def test_names_versions_bytes_owners_retirements_and_docs_come_over(two: T
             )
             assert (new.retirement, new.docs_checksum) == (old.retirement, old.docs_checksum)
         owners = {row.username: row.level for row in view.scan(Owner, "hexpm", "decimal")}
+        # Nobody is told of what is old.
+        assert {mail.template for mail in view.scan(Mail)} == {"key_created"}
     assert owners == {"mara": "full", "olga": "maintainer"}
 
     done, report = await two(*only, *key)
