@@ -72,7 +72,9 @@ class Ping(TypedDict):
 
 
 class Pong(TypedDict):
-    """`lease`: the leader grants one from `sent` on, to who has applied `commit`."""
+    """`lease`: the leader grants one from `sent` on, to who has applied `commit`. `hears`: whom the
+    leader heard lately, and what they have applied.
+    """
 
     sent: float
     term: int
@@ -80,6 +82,7 @@ class Pong(TypedDict):
     commit: int
     lease: bool
     led: bool
+    hears: NotRequired[dict[str, int]]
 
 
 class AppliedUpTo(TypedDict):

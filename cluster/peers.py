@@ -79,6 +79,7 @@ class Peers:
         self.applied: dict[str, int] = {}
         self._heard: dict[str, float] = {}
         self._ponged: dict[str, float] = {}
+        self._led_hears: tuple[float, dict[str, int]] = (-9.0, {})
         self._pinged = -1.0
         self._told = 0
         self._seq = random.getrandbits(48)  # an answer to who we were before is none (C12)
@@ -135,10 +136,18 @@ class Peers:
         return facts.leader is not None and self._clock() - self._led_at < REACHABLE_SECONDS
 
     def shown(self) -> int | None:
-        """What every healthy other member has applied; None when there is nobody to wait for."""
-        behind = self._facts.commit - LAG_MAX
-        found = [self.applied.get(m, 0) for m in self.reachable()]
-        return min((index for index in found if index >= behind), default=None)
+        """What every healthy other member has applied; None when there is nobody to wait for.
+
+        Healthy is who is heard here, or by the leader, whose word on it is a tenth of a second old.
+        """
+        facts = self._facts
+        behind = facts.commit - LAG_MAX
+        found = {m: self.applied.get(m, 0) for m in self.reachable()}
+        at, heard = self._led_hears
+        if not facts.leading and self._clock() - at < REACHABLE_SECONDS:
+            for m in facts.others.intersection(heard).difference(found):
+                found[m] = max(heard[m], self.applied.get(m, 0))
+        return min((index for index in found.values() if index >= behind), default=None)
 
     def may_campaign(self) -> bool:
         """Whether a majority says that nobody leads it: without one an election only disturbs."""
@@ -267,6 +276,7 @@ class Peers:
         if lease:
             self._granted[member] = now + LEASE_SECONDS * CLOCK_MARGIN
         led = facts.leading or now - self._led_at < LED_SECONDS
+        hears = {m: self.applied.get(m, 0) for m in self.reachable()} if facts.leading else {}
         self._send(
             member,
             {
@@ -277,6 +287,7 @@ class Peers:
                 "commit": facts.commit,
                 "lease": lease,
                 "led": led,
+                "hears": hears,
             },
         )
 
@@ -294,8 +305,10 @@ class Peers:
         if facts.leading and self._term == facts.term:
             self._acked[member] = max(message["sent"], self._acked.get(member, -9.0))
             self._serve_reads()
-        elif message["lease"] and member == facts.leader:
-            self._leases.append((message["sent"], message["commit"]))
+        elif member == facts.leader:
+            self._led_hears = now, message.get("hears", {})
+            if message["lease"]:
+                self._leases.append((message["sent"], message["commit"]))
 
     def _evidence(self) -> float:
         """The newest moment of which a quorum said that it followed us then."""

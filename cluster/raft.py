@@ -22,7 +22,7 @@ from cluster.disk import State
 from cluster.errors import Damaged, DiskFull, DiskReadOnly
 from cluster.guard import REGULAR, Guard
 from cluster.journal import NO_OP, Entry, Journal
-from cluster.links import Link
+from cluster.links import Link, hang_up
 from cluster.machine import Applied
 from cluster.messages import Message
 from cluster.peers import Peers
@@ -100,6 +100,7 @@ class Raft:
         self._clock = clock
         self._crash = on_crash or crash
         self._waiting: deque[Callable[[], None]] = deque()
+        self._links: deque[Link] = deque()  # greeted, and not taken over yet
         self._stopping = False
         self.stalled = False
         """Whether the disk has become read-only: this member holds still, as if it were paused."""
@@ -150,6 +151,8 @@ class Raft:
         self.snapshots.join()
         if self._compaction is not None:
             self._compaction.close()
+        for link in self._links:
+            hang_up(link.socket)
         self.carrier.close()
         self._core.free()
 
@@ -290,12 +293,8 @@ class Raft:
 
     def adopt(self, link: Link) -> None:
         """Take over a greeted connection to a member."""
-
-        def take() -> None:
-            if isinstance(self.carrier, Wires):
-                self.carrier.adopt(link)
-
-        self.call(take)
+        self._links.append(link)
+        self._wake()
 
     def committed(
         self, start: int, size: int, done: Callable[[list[Entry] | None, int], None]
@@ -467,6 +466,10 @@ class Raft:
             log.warning("the disk takes writes again")
         while self._waiting:
             self._waiting.popleft()()
+        while self._links:
+            link = self._links.popleft()
+            if isinstance(self.carrier, Wires):
+                self.carrier.adopt(link)
         shown = self.peers.shown() if self.others else None
         if shown != self._shown:
             self._shown = shown

@@ -96,6 +96,34 @@ async def test_who_has_caught_up_misses_no_write_that_is_acknowledged_from_then_
         assert await writer.store.transact(increment, "c") == get(back, Counter, "c").value
 
 
+async def test_a_member_that_only_the_leader_hears_is_waited_for_too(members: Members) -> None:
+    a, b, c = await members.three()
+    leader = await members.leader(a, b, c)
+    writer, other = [node for node in (a, b, c) if node is not leader]
+    for node, deaf_to in ((writer, other), (other, writer)):
+
+        def cut_off(node: Node = node, member: str = deaf_to.raft.member) -> None:
+            adopt = node.raft.carrier.adopt  # type: ignore[attr-defined]
+
+            def take(link: Link) -> None:
+                (Link.close if link.peer.member == member else adopt)(link)
+
+            node.raft.carrier.adopt = take  # type: ignore[attr-defined]
+            node.raft.carrier.drop(member)
+
+        node.raft.call(cut_off)
+    await until(lambda: other.raft.member not in writer.raft.peers.reachable())
+    apply = other.raft.apply
+
+    def slowly(index: int, entry: bytes) -> Any:
+        time.sleep(0.03)
+        return apply(index, entry)
+
+    other.raft.apply = slowly  # type: ignore[method-assign]
+    for _ in range(10):
+        assert await writer.store.transact(increment, "c") == get(other, Counter, "c").value
+
+
 async def test_subscribers_of_every_member_hear_of_a_write(members: Members) -> None:
     a, b, c = await members.three()
     heard: list[Change] = []
