@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gzip
 import random
+import re
 import statistics
 import tempfile
 import time
@@ -22,6 +24,7 @@ from hexhub.search import Query
 from tests.end_to_end import packages
 from tests.hexhub import hubs
 
+AS_BROWSER = {"Accept": "text/html", "Accept-Encoding": "gzip"}
 README = (
     "# Lantern\n\n"
     + "A paragraph with `code` and **words**.\n\n```elixir\ndef a, do: 1\n```\n\n" * 30
@@ -33,10 +36,27 @@ async def median(hub: hubs.TestHub, count: int, path: Callable[[], str]) -> tupl
     times = []
     for _ in range(count):
         began = time.perf_counter()
-        answer = await hub.nobody.request("GET", path(), headers={"Accept": "text/html"})
+        answer = await hub.nobody.request("GET", path(), headers=AS_BROWSER)
         times.append((time.perf_counter() - began) * 1000)
         assert answer.status == 200, (answer.status, answer.body[:300])
     return statistics.median(times), statistics.quantiles(times, n=20)[-1]
+
+
+async def weight(hub: hubs.TestHub, path: str) -> int:
+    """Bytes over the wire of a page and of all that it loads, when nothing is known yet."""
+    page = await hub.nobody.request("GET", path, headers=AS_BROWSER)
+    loaded = re.findall(
+        r'(?:src|href)="(/(?:assets|packages/[^"]+/(?:raw|picture))/[^"]+)"', _text(page)
+    )
+    size = len(page.body)
+    for address in dict.fromkeys(loaded):
+        size += len((await hub.nobody.request("GET", address, headers=AS_BROWSER)).body)
+    return size
+
+
+def _text(answer: hubs.Answer) -> str:
+    body = answer.body
+    return (gzip.decompress(body) if body[:2] == b"\x1f\x8b" else body).decode()
 
 
 async def measure(package_count: int, release_count: int, requests: int) -> None:
@@ -57,12 +77,14 @@ async def measure(package_count: int, release_count: int, requests: int) -> None
             with hub.hub.store.view() as view:
                 names = [package.name for package in view.scan(Package, "hexpm")]
             words = [name[:5] for name in random_.sample(names, 50)]
+            fresh = iter(random_.sample(names, 2 * requests + 10))
             pages: dict[str, Callable[[], str]] = {
                 "home": lambda: "/",
                 "package": lambda: f"/packages/{random_.choice(names)}",
                 "package with README": lambda: "/packages/with_readme",
                 "list": lambda: f"/packages?page={random_.randint(1, 200)}",
                 "search": lambda: f"/packages?search={random_.choice(words)}",
+                "search, a new one": lambda: f"/packages?search={next(fresh)[:6]}+key",
                 "search as you type": lambda: f"/search.json?q={random_.choice(words)}",
                 "files": lambda: "/packages/with_readme/1.0.0/files",
                 "difference": lambda: "/diff/with_readme/1.0.0..1.1.0",
@@ -71,6 +93,9 @@ async def measure(package_count: int, release_count: int, requests: int) -> None
                 await median(hub, 3, path)
                 middle, slow = await median(hub, requests, path)
                 print(f"{name:20} {middle:7.1f} ms, 95 % within {slow:7.1f} ms")
+            for first in ("/", "/packages/with_readme", "/packages"):
+                size = await weight(hub, first) / 1000
+                print(f"{first:22} {size:6.1f} kB over the wire at first")
 
 
 def main() -> None:
