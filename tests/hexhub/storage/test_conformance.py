@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -20,12 +20,6 @@ from tests.hexhub.storage import buckets
 from tests.hexhub.storage.several import several
 
 KINDS = ("local", "s3", "hybrid", "peers")
-
-
-@pytest.fixture(scope="module")
-def s3_server() -> Iterator[str]:
-    with buckets.server() as address:
-        yield address
 
 
 @pytest.fixture(params=KINDS)
