@@ -245,7 +245,7 @@ class HotPath:
 
 def listed(tags: str, etag: str) -> bool:
     """Whether a value of `If-None-Match` names this tag."""
-    return tags == "*" or any(
+    return tags in (etag, "*") or any(
         tag.strip().removeprefix("W/").strip('"') == etag.strip('"') for tag in tags.split(",")
     )
 

@@ -8,8 +8,8 @@ import os
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from aiohttp.web import Server
-from aiohttp.web_protocol import RequestHandler
+from aiohttp.web import RequestPayloadError, Server
+from aiohttp.web_protocol import RequestHandler, _ErrInfo
 
 from hexhub.http import recognition, sendfile, wire
 from hexhub.http.dispatch import Dispatcher, Learnt
@@ -93,6 +93,18 @@ class Connection(RequestHandler):
                 return
             self._clean = recognition.is_whole(data)
         super().data_received(data)
+        self._end_broken_body()
+
+    def _end_broken_body(self) -> None:
+        """Tell who reads a body that bytes came which are none of it.
+
+        aiohttp answers them as a request of their own, and lets the first one wait for ever.
+        """
+        request = self._current_request
+        if request is None or not self._messages or request.content.is_eof():
+            return
+        if isinstance(self._messages[-1][0], _ErrInfo):
+            request.content.set_exception(RequestPayloadError("these bytes are no chunk"))
 
     def _idle(self) -> bool:
         """Whether nothing is on its way in or out."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 from pathlib import Path
 
@@ -329,11 +330,13 @@ async def test_a_client_that_goes_away_leaves_nothing(hub: TestHub, mara: Person
     await hub.settled(lambda: _spooled(hub) == [])
 
 
-async def test_a_chunk_that_is_none_is_400(hub: TestHub, mara: Person) -> None:
+@pytest.mark.parametrize("pause_s", [0.0, 0.02], ids=["at once", "while it is read"])
+async def test_a_chunk_that_is_none_is_400(hub: TestHub, mara: Person, pause_s: float) -> None:
     async with wire(hub.url) as connection:
         connection.head(
             "POST", NAMED, authorization=mara.authorization or "", transfer_encoding="chunked"
         )
+        await asyncio.sleep(pause_s)
         connection.send(b"5\r\nhello\r\nzz\r\n")
         assert (await connection.answer()).status == 400
     await hub.settled(lambda: _spooled(hub) == [])
