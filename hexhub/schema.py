@@ -109,7 +109,9 @@ class Key(Record, kw_only=True):
     updated_at: datetime
 
     def revoked(self, now: datetime) -> bool:
-        return self.revoke_at is not None and self.revoke_at <= now
+        """Whether it has ended. One that was ended by somebody is so for every clock, behind or not."""
+        end = self.revoke_at
+        return end is not None and (end <= now or end <= self.updated_at)
 
 
 @schema.table("key_uses", key=("lookup",))

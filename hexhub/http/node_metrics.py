@@ -76,6 +76,11 @@ class NodeCollector(Collector):
             family.add_metric([kind], self._sums[kind])
         yield family
         yield _gauge("hexhub_storage_damaged", "Objects found damaged.", hub.storage.damaged)
+        repaired = CounterMetricFamily(
+            "hexhub_storage_repaired", "Damaged objects that gave way to a good copy."
+        )
+        repaired.add_metric([], hub.storage.repaired)
+        yield repaired
         yield _gauge(
             "hexhub_storage_behind", "Objects this node has still to fetch.", hub.storage.behind
         )

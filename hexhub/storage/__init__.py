@@ -51,6 +51,11 @@ class Storage(Protocol):
         ...
 
     @property
+    def repaired(self) -> int:
+        """Damaged objects that gave way to a good copy since this node was started."""
+        ...
+
+    @property
     def behind(self) -> int:
         """Objects that the tables point to and that this node has still to fetch."""
         ...

@@ -37,7 +37,11 @@ class HybridStorage:
 
     @property
     def damaged(self) -> int:
-        return self.bucket.damaged
+        return self.bucket.damaged + self._local.damaged
+
+    @property
+    def repaired(self) -> int:
+        return self.bucket.repaired + self._local.repaired
 
     @property
     def behind(self) -> int:

@@ -74,6 +74,7 @@ class LocalStorage:
         # A sweep must not take an object between "it is here already" and its first reference.
         self._lock = threading.Lock()
         self._damaged: set[bytes] = set()
+        self.repaired = 0
         self.behind = 0
         folder.mkdir(parents=True, exist_ok=True)
 
@@ -125,7 +126,9 @@ class LocalStorage:
         sync_folder(target.parent)
         if made:
             sync_folder(self._folder)
-        self._damaged.discard(spooled.checksum)
+        if spooled.checksum in self._damaged:
+            self._damaged.discard(spooled.checksum)
+            self.repaired += 1
 
     def _touch(self, target: Path, size: int) -> bool:
         """Whether an object is here; it counts as young again, so that no sweep takes it now."""

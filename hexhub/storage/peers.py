@@ -95,6 +95,10 @@ class PeerStorage:
         return self._local.damaged
 
     @property
+    def repaired(self) -> int:
+        return self._local.repaired
+
+    @property
     def behind(self) -> int:
         return len(self.wanted)
 

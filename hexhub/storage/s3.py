@@ -108,6 +108,7 @@ class S3Storage:
         self._client = client
         self._stack = stack
         self._damaged: set[bytes] = set()
+        self.repaired = 0
         self._uploads = asyncio.Semaphore(UPLOADS)
         self.bucket_name = bucket.name
         self.may_sweep: Callable[[int], bool] = lambda applied: True
@@ -203,7 +204,9 @@ class S3Storage:
         head = await self._head(spooled.checksum)
         if head is None or head["ContentLength"] != spooled.size:
             raise Unavailable("the bucket does not hold what was put into it")
-        self._damaged.discard(spooled.checksum)
+        if spooled.checksum in self._damaged:
+            self._damaged.discard(spooled.checksum)
+            self.repaired += 1
 
     async def keep(self, spooled: Spooled) -> None:
         await self.put(spooled)

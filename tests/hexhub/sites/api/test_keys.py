@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from itertools import count
 from typing import Any
 
@@ -184,6 +185,19 @@ async def test_any_other_text_is_a_name_and_is_found_again(mara: Person, given: 
     assert made.headers["Location"] == path
     assert (await mara.get(path)).value["name"] == made.value["name"]
     assert (await mara.delete(path)).status == 200
+
+
+async def test_a_key_that_was_revoked_by_a_clock_ahead_is_so_for_one_behind(
+    hub: TestHub, mara: Person, name: str
+) -> None:
+    secret = (await _make(mara, name, {"domain": "api"})).value["secret"]
+    holder = Person(hub, mara.name, secret)
+    hub.clock.ahead += timedelta(days=2)
+    try:
+        assert (await mara.delete(f"/api/keys/{name}")).status == 200
+    finally:
+        hub.clock.ahead -= timedelta(days=2)
+    assert (await holder.get("/api/users/me")).status == 401
 
 
 async def test_revoking_answers_the_key_and_ends_it(hub: TestHub, mara: Person, name: str) -> None:
