@@ -14,6 +14,7 @@ from tests.end_to_end import members
 from tests.end_to_end.members import Members
 from tests.end_to_end.node import RunningNode
 from tests.end_to_end.packages import rebar3_project, tarball
+from tests.end_to_end.rebar3 import Rebar3Project, Repository, require_rebar3
 from tests.end_to_end.test_mirror import mirroring
 
 pytestmark = pytest.mark.long
@@ -23,6 +24,7 @@ NAMES = ["soil", "moss", "fern", "pine"]
 
 @pytest.fixture(scope="module")
 def upstream(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningNode]:
+    require_rebar3()
     running = RunningNode(tmp_path_factory.mktemp("upstream"), {})
     try:
         running.create_user("author")
@@ -72,9 +74,20 @@ def test_nodes_that_miss_the_same_file_at_once_ask_the_upstream_once(
         assert after.get(route, 0) - before.get(route, 0) == len(NAMES)
 
 
+def test_a_rule_that_is_set_at_one_node_holds_at_all(nodes: Members) -> None:
+    path = "/tarballs/soil-1.0.0.tar"
+    assert {node.request("GET", path).status for node in nodes} == {200}
+    nodes.nodes[0].command("rules", "deny", "soil")
+    found = [node.request("GET", each) for node in nodes for each in (path, "/repo" + path)]
+    assert {answer.status for answer in found} == {403}
+    nodes.nodes[1].command("rules", "remove", "deny soil")
+    assert {node.request("GET", path).status for node in nodes} == {200}
+
+
 def test_what_one_node_fetched_all_serve_when_the_upstream_and_that_node_are_gone(
-    upstream: RunningNode, nodes: Members
+    upstream: RunningNode, nodes: Members, tmp_path: Path
 ) -> None:
+    key = upstream.public_key()
     bodies = {
         path: nodes.nodes[0].request("GET", path).body
         for path in (f"/tarballs/{name}-1.0.0.tar" for name in NAMES)
@@ -89,7 +102,12 @@ def test_what_one_node_fetched_all_serve_when_the_upstream_and_that_node_are_gon
             for path, body in bodies.items():
                 answer = node.request("GET", path)
                 assert (answer.status, answer.body) == (200, body)
-            registry = node.request("GET", "/packages/soil")
-            assert registry.status == 200
+            project = Rebar3Project(
+                tmp_path / f"{gone.port}-{node.port}",
+                '[{soil, "~> 1.0"}]',
+                [Repository("hexpm", node.url, key)],
+            )
+            output = project.run("get-deps")
+            assert (output.code, project.fetched()) == (0, {"soil"}), output.text
         gone.start()
         nodes.wait_until_healthy()
