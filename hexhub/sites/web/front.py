@@ -10,7 +10,7 @@ from hexhub.http.call import Call
 from hexhub.http.routes import Routes
 from hexhub.schema import PUBLIC
 from hexhub.search import Published, Query
-from hexhub.sites.web import pages, reading, setup
+from hexhub.sites.web import pages, reading, setup, setup_lines
 
 routes = Routes(pages.web)
 
@@ -36,7 +36,7 @@ async def front(call: Call) -> StreamResponse:
         mark=_mark(recent),
         url=hub.url,
         fingerprint=hub.fingerprint,
-        use=setup.shelf(hub.url),
+        use=setup_lines.shelf(hub.url, "KEY" if setup.is_closed(hub) else ""),
         recent=[
             (first, others, hub.catalogue.get(first.repository, first.package))
             for first, *others in recent[:RECENT]

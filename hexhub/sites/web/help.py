@@ -7,7 +7,7 @@ from aiohttp.web import StreamResponse
 from hexhub.errors import NotFound
 from hexhub.http.call import Call
 from hexhub.http.routes import Routes
-from hexhub.sites.web import pages, reference, setup
+from hexhub.sites.web import pages, reference, setup, setup_lines
 
 routes = Routes(pages.web)
 
@@ -44,6 +44,6 @@ async def show(call: Call) -> StreamResponse:
         title=GUIDES[guide][0],
         url=hub.url,
         fingerprint=hub.fingerprint,
-        shelf=setup.shelf(hub.url),
+        shelf=setup_lines.shelf(hub.url, "KEY" if setup.is_closed(hub) else ""),
         sections=await reference.sections() if guide == "api" else [],
     )

@@ -238,6 +238,29 @@ async def test_a_key_is_put_into_the_lines_for_who_is_signed_in(hub: TestHub) ->
     assert (await with_key.get("/api/users/me", Accept="application/json")).status == 401
 
 
+async def test_a_closed_hub_puts_the_key_into_the_public_lines_too(tmp_path: Path) -> None:
+    async with hubs.running(tmp_path, anonymous_read="false") as hub:
+        mara = await hub.user("mara", password=PASSWORD)
+        await mara.publish(tarball("ecto", "1.0.0", FILES))
+        browser = Browser(hub)
+        await browser.sign_in("mara", PASSWORD)
+        shown = re.sub("<[^>]*>", "", (await browser.get("/setup")).text)
+        for line in (
+            "--auth-key KEY",
+            "repo_key =&gt; &lt;&lt;&#34;KEY",
+            "secrets.HUB_KEY",
+            "hostRules",
+        ):
+            assert line in shown
+        made = await browser.submit(await browser.get("/setup"), "/setup/key")
+        text = re.sub("<[^>]*>", "", made.text)
+        (secret,) = set(re.findall(r"--auth-key ([0-9a-f]{32})\b", text))
+        assert (await Person(hub, "mara", secret).get("/repo/packages/ecto")).status == 200
+        assert (await hub.nobody.get("/repo/packages/ecto")).status == 404
+        home = re.sub("<[^>]*>", "", (await browser.get("/")).text)
+        assert "--public-key hub.pem --auth-key KEY" in home
+
+
 @pytest.fixture
 async def acme(hub: TestHub, mara: Person) -> TestHub:
     await hub.user("tomas", password=PASSWORD)
