@@ -18,8 +18,10 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 from bench import nodes
@@ -89,36 +91,47 @@ class Load:
 
     async def reader(self) -> None:
         """Ask for ever on one connection."""
-        reader, writer = await asyncio.open_connection("127.0.0.1", self._port, limit=1 << 24)
-        while True:
-            if self.pace:
-                now = time.monotonic()
-                self._due = max(self._due, now - 1.0) + 1 / self.pace
-                if self._due > now:
-                    await asyncio.sleep(self._due - now)
-            began = time.perf_counter()
-            writer.write(self._request())
-            self.errors += await _answer(reader) != 200
-            self.took.append(time.perf_counter() - began)
+        async with _connection(self._port) as (reader, writer):
+            while True:
+                if self.pace:
+                    now = time.monotonic()
+                    self._due = max(self._due, now - 1.0) + 1 / self.pace
+                    if self._due > now:
+                        await asyncio.sleep(self._due - now)
+                began = time.perf_counter()
+                writer.write(self._request())
+                self.errors += await _answer(reader) != 200
+                self.took.append(time.perf_counter() - began)
 
     async def publisher(self) -> None:
         """Publish new releases of few packages for ever."""
-        reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
-        number = 0
-        while True:
-            number += 1
-            body = os.urandom(15_000)
-            tarball = packages.tarball(f"soak{number % 50}", f"1.{number}.0", {"data": body})
-            head = (
-                "POST /api/publish HTTP/1.1\r\nHost: bench\r\nUser-Agent: bench\r\n"
-                f"Authorization: {self._key}\r\nContent-Type: application/octet-stream\r\n"
-                f"Content-Length: {len(tarball)}\r\n\r\n"
-            )
-            began = time.perf_counter()
-            writer.write(head.encode() + tarball)
-            self.errors += await _answer(reader) != 201
-            self.publishes.append(time.perf_counter() - began)
-            await asyncio.sleep(PUBLISH_EVERY_S)
+        async with _connection(self._port) as (reader, writer):
+            for number in count(1):
+                body = os.urandom(15_000)
+                tarball = packages.tarball(f"soak{number % 50}", f"1.{number}.0", {"data": body})
+                head = (
+                    "POST /api/publish HTTP/1.1\r\nHost: bench\r\nUser-Agent: bench\r\n"
+                    f"Authorization: {self._key}\r\nContent-Type: application/octet-stream\r\n"
+                    f"Content-Length: {len(tarball)}\r\n\r\n"
+                )
+                began = time.perf_counter()
+                writer.write(head.encode() + tarball)
+                self.errors += await _answer(reader) != 201
+                self.publishes.append(time.perf_counter() - began)
+                await asyncio.sleep(PUBLISH_EVERY_S)
+
+
+@asynccontextmanager
+async def _connection(
+    port: int,
+) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1 << 24)
+    try:
+        yield reader, writer
+    finally:
+        writer.close()
+        with suppress(OSError):
+            await writer.wait_closed()
 
 
 async def _answer(reader: asyncio.StreamReader) -> int:
