@@ -89,6 +89,8 @@ class Reader:
                 data, fds = messages.receive(self._channel)
             except BlockingIOError:
                 return
+            except OSError:  # it was gone before it had read everything
+                os._exit(0)
             if not data:
                 os._exit(0)  # the main process is gone, and with it whoever knows what holds
             self._take(messages.to_reader.decode(data), fds)

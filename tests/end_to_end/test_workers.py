@@ -116,3 +116,4 @@ def test_readers_do_not_outlive_a_crash(node: RunningNode) -> None:
     assert gone(readers)
     node.restart()
     assert node.request("GET", "/packages/acorn").status == 200
+    assert "Traceback" not in node.log_text()
