@@ -168,6 +168,9 @@ class LocalStorage:
             if hashlib.file_digest(file, "sha256").digest() != checksum:
                 self._damaged.add(checksum)
                 raise Damaged(f"{path.name} does not have its checksum any more")
+        if checksum in self._damaged:  # somebody put a good copy in its place
+            self._damaged.discard(checksum)
+            self.repaired += 1
         self._verified[checksum] = None
         while len(self._verified) > VERIFIED_MAX:
             self._verified.popitem(last=False)

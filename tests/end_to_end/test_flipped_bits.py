@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from tests.end_to_end.members import start, until
-from tests.end_to_end.node import RunningNode
+from tests.end_to_end.node import ROOT, RunningNode
 from tests.end_to_end.test_restore import bucket as bucket
 from tests.hexhub.packages import package
 
@@ -77,14 +78,19 @@ def test_a_node_repairs_its_copy_from_the_bucket(tmp_path: Path, bucket: dict[st
 
 
 @pytest.mark.long
-def test_a_lone_node_serves_none_of_it_and_says_so(tmp_path: Path) -> None:
+def test_a_lone_node_serves_none_of_it_and_says_so_until_it_is_put_back_from_a_backup(
+    tmp_path: Path,
+) -> None:
     node = RunningNode(tmp_path, {})
     try:
         node.create_user("mara")
         key = node.create_key("mara", "api")
         node.must_publish(package("one"), key)
+        backup = tmp_path / "hub.tar.gz"
+        node.command("backup", "create", str(backup), "--without-secrets")
         assert node.stop() == 0
-        flip(stored(node.environment["DATA_DIR"], package("one")))
+        path = stored(node.environment["DATA_DIR"], package("one"))
+        flip(path)
         node.restart()
         answer = node.request("GET", "/tarballs/one-1.0.0.tar")
         assert answer.status == 503
@@ -92,5 +98,14 @@ def test_a_lone_node_serves_none_of_it_and_says_so(tmp_path: Path) -> None:
         health = node.request("GET", "/health").json()
         assert not health["parts"]["storage"]["ok"]
         assert health["parts"]["storage"]["damaged"] == 1
+        page = (ROOT / "docs/operations/storage.md").read_text()
+        (line,) = re.findall(r"^tar xOzf .+$", page, flags=re.M)
+        line = line.replace("/backup/hub.tar.gz", str(backup))
+        line = line.replace("/var/lib/hexhub", node.environment["DATA_DIR"])
+        line = line.replace("CHECKSUM", path.name).replace("/CH/", f"/{path.parent.name}/")
+        subprocess.run(["bash", "-c", line], check=True)
+        assert node.request("GET", "/tarballs/one-1.0.0.tar").body == package("one")
+        assert node.request("GET", "/health").json()["parts"]["storage"]["ok"]
+        assert counted(node, "hexhub_storage_repaired_total") == 1
     finally:
         node.stop()
