@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -125,7 +126,6 @@ class S3Storage:
         """A client of the bucket; nothing is asked yet."""
         # Imported here: only nodes with a bucket pay for it.
         from aiobotocore.config import AioConfig
-        from aiobotocore.session import get_session
 
         settings = AioConfig(
             connect_timeout=CONNECT_S,
@@ -139,7 +139,7 @@ class S3Storage:
         )
         stack = AsyncExitStack()
         client = await stack.enter_async_context(
-            get_session().create_client(
+            _session().create_client(
                 "s3",
                 region_name=bucket.region,
                 endpoint_url=bucket.endpoint,
@@ -417,6 +417,14 @@ class S3Storage:
         if self._bucket.kms_key and self._bucket.encryption == "aws:kms":
             asked["SSEKMSKeyId"] = self._bucket.kms_key
         return asked
+
+
+@cache
+def _session() -> Any:
+    """What has read the description of S3, which takes longer than all the rest of a client."""
+    from aiobotocore.session import get_session
+
+    return get_session()
 
 
 def _code(error: Exception) -> str:

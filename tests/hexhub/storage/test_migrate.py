@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,12 +19,6 @@ from tests.hexhub.packages import package
 from tests.hexhub.storage import buckets
 from tests.hexhub.storage.test_conformance import put, read
 from tests.hexhub.storage.test_s3 import settings
-
-
-@pytest.fixture(scope="module")
-def s3_server() -> Iterator[str]:
-    with buckets.server() as address:
-        yield address
 
 
 @pytest.fixture

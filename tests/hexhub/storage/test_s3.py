@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,12 +24,6 @@ from tests.hexhub.packages import docs, package
 from tests.hexhub.storage import buckets
 from tests.hexhub.storage.buckets import Faults
 from tests.hexhub.storage.test_conformance import put, read
-
-
-@pytest.fixture(scope="module")
-def s3_server() -> Iterator[str]:
-    with buckets.server() as address:
-        yield address
 
 
 @pytest.fixture(autouse=True)
@@ -155,16 +149,6 @@ async def test_a_server_that_is_away_is_told_from_one_that_refuses(
     with pytest.raises(Refused, match="do not allow it"):
         await storage.check()
     await storage.check()
-
-
-async def test_encryption_is_asked_for(s3_server: str, spool: Spool) -> None:
-    bucket = replace(await buckets.make_bucket(s3_server), encryption="AES256")
-    storage = await S3Storage.connect(bucket)
-    checksum = await put(storage, spool, b"secret")
-    head = await storage._head(checksum)
-    assert head is not None
-    assert head["ServerSideEncryption"] == "AES256"
-    await storage.close()
 
 
 # --- the copies of `hybrid`

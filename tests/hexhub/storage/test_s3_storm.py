@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,12 +20,6 @@ SEED = 20_260_131
 AT_ONCE = 6
 ILLS = (503, 500, 0)
 """Throttled, failed, the connection closed."""
-
-
-@pytest.fixture(scope="module")
-def s3_server() -> Iterator[str]:
-    with buckets.server() as address:
-        yield address
 
 
 @pytest.fixture(autouse=True)
