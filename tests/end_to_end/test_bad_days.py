@@ -324,6 +324,35 @@ def test_a_node_without_descriptors_comes_back(node: RunningNode) -> None:
     kept.close()
 
 
+@pytest.mark.long
+def test_a_node_that_is_killed_while_it_makes_its_tables_anew_has_all_of_them(
+    node: RunningNode,
+) -> None:
+    key = node.create_key("mara", "api")
+    for number in range(30):
+        node.must_publish(package(f"kept_{number}"), key)
+    for round_ in range(10):
+        command = [sys.executable, "-m", "hexhub", "compact"]
+        compacting = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env=node.environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        newest = Path(node.environment["DATA_DIR"]) / "cluster/snapshots/META"
+        before = newest.stat().st_mtime_ns if newest.exists() else 0
+        within(20, lambda: newest.exists() and newest.stat().st_mtime_ns != before)  # noqa: B023
+        time.sleep(round_ * 0.003)
+        node.kill()
+        compacting.wait(20)
+        node.restart()
+        for number in range(30):
+            assert node.request("GET", f"/packages/kept_{number}").status == 200
+        node.must_publish(package(f"round_{round_}"), key)
+    assert "bytes on disk before" in node.command("compact")
+
+
 def test_a_backup_without_room_leaves_nothing_and_the_node_well(
     node: RunningNode, tmp_path: Path
 ) -> None:

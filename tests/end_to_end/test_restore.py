@@ -120,6 +120,35 @@ def test_a_running_cluster_comes_back_as_one_node_and_as_a_new_cluster(
     assert SECRET != OTHER_SECRET
 
 
+@pytest.mark.long
+def test_a_cluster_gets_another_secret_and_no_client_needs_another_key(tmp_path: Path) -> None:
+    """As the page says: rotate, stop all, start all with the new one."""
+    (tmp_path / "cluster").mkdir()
+    members = start(tmp_path / "cluster", 3)
+    new = tmp_path / "secret"
+    new.write_text(OTHER_SECRET)
+    try:
+        members.wait_until_healthy()
+        key = fill(members.leader)
+        fingerprint = members.leader.fingerprint()
+        said = members.leader.command("secret", "rotate", "--to-file", str(new), "--yes")
+        assert "restart every node" in said
+        check(members.nodes[0], key, fingerprint)  # until then they go on with the old one
+        assert members.stop() == [0, 0, 0]
+        refused = members.nodes[0].try_command("serve")
+        assert refused.code == 1, refused
+        assert "secret" in refused.stderr.lower()
+        for node in members:
+            node.environment["SECRET_KEY_BASE"] = OTHER_SECRET
+        with ThreadPoolExecutor(3) as threads:
+            list(threads.map(lambda node: node.start(), members.nodes))
+        members.wait_until_healthy()
+        for node in members:
+            check(node, key, fingerprint)
+    finally:
+        members.stop()
+
+
 @pytest.fixture
 def bucket() -> Iterator[Mapping[str, str]]:
     """The settings of a node that keeps its objects in a bucket."""
