@@ -147,10 +147,10 @@ class PeerStorage:
             await _soon(writer.write(msgspec.msgpack.encode(offer)))
             answer = await _soon(reader.read())
             if answer == SEND:
-                if data:
-                    await _soon(writer.write(data))
-                else:
+                if spooled.data is None:
                     await _pour(await self._local.open(spooled.checksum), writer)
+                elif data:  # of an empty one there is nothing to send, nor perhaps a file yet
+                    await _soon(writer.write(data))
                 answer = await _soon(reader.read())
             if answer not in (HAVE, KEPT, FULL):
                 raise ConnectionResetError("the member hung up")
