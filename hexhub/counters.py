@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -35,6 +36,8 @@ class Counters:
         self._uses: dict[str, KeyUse] = {}
         self._flushing = asyncio.Lock()
         self._session_uses: dict[str, SessionUse] = {}
+        self.sources: list[Callable[[], None]] = []
+        """Called before each flush: whoever sums for itself tells then."""
 
     def download(self, release: Release, now: datetime) -> None:
         """Count one fetch of a tarball."""
@@ -85,6 +88,8 @@ class Counters:
     async def flush(self) -> None:
         """Propose what was counted. When that fails the counts stay for the next time."""
         async with self._flushing:
+            for tell in self.sources:
+                tell()
             await self._flush()
 
     async def _flush(self) -> None:

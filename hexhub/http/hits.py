@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
+from hexhub.http.tallies import Tallies
 from hexhub.hub import Hub
 from hexhub.schema import Release
 
@@ -28,3 +29,16 @@ def count(hub: Hub, hits: Mapping[What, int]) -> None:
                 hub.counters.downloads(repository, package, version, hub.now(), times)
             case ("mirrored",) if hub.mirror is not None:
                 hub.mirror.mirrored.answers["hit"] += times
+
+
+def counting(hub: Hub, tallies: Tallies) -> Callable[[What], None]:
+    """Counts one of each: downloads are summed until counters are flushed."""
+    hub.counters.sources.append(lambda: count(hub, tallies.take_hits()))
+
+    def one(what: What) -> None:
+        if what is MIRRORED:
+            count(hub, {what: 1})
+        else:
+            tallies.hit(what)
+
+    return one

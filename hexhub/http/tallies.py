@@ -43,6 +43,11 @@ class Tallies:
         hits = self.sums.hits
         hits[what] = hits.get(what, 0) + 1
 
+    def take_hits(self) -> dict[tuple[str, ...], int]:
+        """What was fetched since the last time."""
+        hits, self.sums.hits = self.sums.hits, {}
+        return hits
+
     def take(self) -> Sums | None:
         """What was summed since the last time; None for nothing."""
         sums = self.sums
