@@ -36,6 +36,7 @@ FETCHES_MAX = 1000
 FAILED_FOR = timedelta(seconds=5)
 """How long a failure is the answer before the upstream is asked again."""
 STORED_AT_ONCE = 2
+LANDS_AFTER_S = 0.01
 LANDING_MAX = 100
 """Small files that may be answered from memory before they are in storage."""
 REMEMBERED_MAX = 20_000
@@ -271,26 +272,27 @@ class Mirrored:
             fetched_at=at or self._now(),
         )
         # A disk that is slower than the upstream is waited for, before memory fills.
-        roomy = self.landing < LANDING_MAX
-        if roomy and settle is not None and isinstance(fetched.held, bytes):
+        early = settle is not None and self.landing < LANDING_MAX
+        if early and settle is not None and isinstance(fetched.held, bytes):
             self._small.put(fetched.checksum, fetched.held)
             self._copies.arrive(row)
             settle(row)
         try:
-            await self._store(fetched)
+            await self._store(fetched, LANDS_AFTER_S if early else 0.0)
         except BaseException:
             self._copies.vanish(row)
             raise
         self._copies.put(row)
         return row
 
-    async def _store(self, fetched: Fetched) -> None:
+    async def _store(self, fetched: Fetched, after_s: float) -> None:
         if not isinstance(fetched.held, bytes):
             await self._storage.keep(fetched.held)
             return
         self.landing += 1
         try:
-            # Few at a time: nobody waits for it, and answers come first.
+            # Answers come first, those too that are due at the same moment; nobody waits for this.
+            await asyncio.sleep(after_s)
             whole, size = _whole(fetched.held), fetched.size
             async with (
                 self._storing,
