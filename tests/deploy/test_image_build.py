@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,8 +29,8 @@ TRUST = ("/etc/ssl/certs", "/etc/pip.conf")
 class Engine:
     """buildah and podman over a store of images of their own."""
 
-    def __init__(self, folder: Path) -> None:
-        self._store = ["--root", str(folder / "images"), "--runroot", str(folder / "run")]
+    def __init__(self, images: Path, run: str) -> None:
+        self._store = ["--root", str(images), "--runroot", run]
 
     def command(self, program: str, *arguments: str) -> list[str]:
         extra = ["--cgroup-manager", "cgroupfs"] if program == "podman" else []
@@ -62,7 +63,8 @@ def engine(tmp_path: Path) -> Iterator[Engine]:
         check=True,
         timeout=900,
     )
-    engine = Engine(tmp_path)
+    run = tempfile.mkdtemp()  # podman takes no long path here
+    engine = Engine(tmp_path / "images", run)
     work = engine.do("buildah", "from", "scratch")
     engine.do("buildah", "add", "--quiet", work, str(base), "/")
     root = Path(engine.do("buildah", "mount", work))
@@ -77,6 +79,7 @@ def engine(tmp_path: Path) -> Iterator[Engine]:
     engine.do("buildah", *build, "--tag", IMAGE, str(context))
     yield engine
     subprocess.run(engine.command("podman", "rmi", "--all", "--force"), check=False)
+    shutil.rmtree(run, ignore_errors=True)
 
 
 @pytest.mark.long

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from cluster import ClusterError, Node, NodeSettings
+from tests.cluster.tables import Note, put, schema
 from tests.end_to_end.disks import BreakingDisk, fill, in_memory
 from tests.end_to_end.members import start, until
 from tests.end_to_end.node import RunningNode
@@ -66,6 +69,32 @@ def test_a_full_disk_refuses_writes_and_backups_and_takes_them_again_when_there_
         node.command("backup", "create", str(tmp_path / "b"), "--without-secrets")
     finally:
         assert node.stop() == 0
+
+
+async def test_a_disk_that_fills_during_a_snapshot_costs_the_snapshot_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody else takes the room after the look at what is free."""
+    with in_memory(tmp_path / "data", 32) as disk:
+        settings = NodeSettings(name="n1", directory=disk / "node", disk_reserve=0)
+        node = await Node.open(settings, schema)
+        try:
+            for number in range(40):
+                note = Note(shelf="large", title=f"{number:03}", text=os.urandom(60_000).hex())
+                await node.store.transact(put, note)
+            filler = fill(disk, 1 << 20)
+            with monkeypatch.context() as patch:
+                patch.setattr(NodeSettings, "room", lambda self, size=0: True)
+                with pytest.raises(ClusterError, match="could not be written"):
+                    await node.snapshot()
+            assert not list((disk / "node/snapshots").iterdir())
+            with node.store.view() as view:
+                assert view.count(Note, "large") == 40
+            filler.unlink()
+            await node.store.transact(put, Note(shelf="after", title="1"))
+            assert (await node.snapshot() / "META").exists()
+        finally:
+            await node.close()
 
 
 @pytest.fixture
