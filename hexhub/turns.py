@@ -17,7 +17,7 @@ R = TypeVar("R", bound=Record)
 
 TURN_S = 0.002
 """How long the loop is held at a time."""
-PAUSE_S = 0.008
+PAUSE_S = 0.03
 """Between two turns: nobody waits for these readings, and several may go on at once."""
 SETTLE_S = 1.0
 """Far longer than it takes from a row that is seen to a change that is told."""
