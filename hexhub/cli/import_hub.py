@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from hexhub.cli.importing import Importer, by, dry_run, import_, into, reason_of
+from hexhub.cli.importing import Importer, by, dry_run, import_, into, reason_of, said_of
 from hexhub.cli.node import Failed, Options, as_json
 from hexhub.cli.progress import Progress
 from hexhub.errors import Malformed
@@ -257,19 +257,10 @@ class Transfer:
         if body is None or problem:
             self._importer.report.skipped[file] = problem
             return False
-        more = {"outer": outer} if outer else {}
+        more = said_of(name, release)
         if owner is not None:
             more["user"] = owner
-        return await asyncio.to_thread(
-            self._importer.file,
-            "release",
-            file,
-            body,
-            inner=release.inner_checksum.hex(),
-            package=name,
-            version=release.version,
-            **more,
-        )
+        return await asyncio.to_thread(self._importer.file, "release", file, body, **more)
 
     async def _documentation(self, name: str, version: str) -> None:
         body = await self._source.docs(name, version)

@@ -117,7 +117,7 @@ def static(
         if known and said is None:
             importer.report.skipped[path.name] = "not in the registry's packages/"
             continue
-        more = _expected(name, said) if said else {}
+        more = said_of(name, said) if said else {}
         if importer.file("release", path.name, path.read_bytes(), **more) and said and said.retired:
             reason = reason_of(said.retired.reason)
             message = said.retired.message or "retired where it came from"
@@ -129,10 +129,14 @@ def static(
     importer.finish(as_json)
 
 
-def _expected(name: str, said: RegistryRelease) -> dict[str, str]:
-    """What the node compares a tarball with."""
-    more = {"package": name, "version": said.version, "inner": said.inner_checksum.hex()}
-    return more | ({"outer": said.outer_checksum.hex()} if said.outer_checksum else {})
+def said_of(name: str, release: RegistryRelease) -> dict[str, str]:
+    """What the node compares a tarball with, and when it was published."""
+    more = {"package": name, "version": release.version, "inner": release.inner_checksum.hex()}
+    if release.outer_checksum is not None:
+        more["outer"] = release.outer_checksum.hex()
+    if release.published_at is not None:
+        more["published_at"] = release.published_at.isoformat()
+    return more
 
 
 def reason_of(number: int) -> str:

@@ -136,10 +136,11 @@ def publish(
     upstream: UpstreamSays = NOTHING,
     *,
     tell: bool = True,
+    published_at: datetime | None = None,
 ) -> Published:
     """Add or replace a release, and its package if this is the first.
 
-    `tell`: whether the owners get a mail.
+    `tell`: whether the owners get a mail. `published_at`: when it was published elsewhere before.
     """
     check_publish(tx, origin, repository, candidate, replace, dependency_check, now, upstream)
     actor = origin.actor
@@ -161,6 +162,8 @@ def publish(
     quotas.charge(tx, repository, size=more, packages=int(new))
     package = msgspec.structs.replace(package, meta=candidate.meta, updated_at=now)
     release = _release(actor, repository, candidate, earlier, now)
+    if earlier is None and published_at is not None:
+        release = msgspec.structs.replace(release, created_at=min(published_at, now))
     tx.put(package)
     tx.put(release)
     audit.record(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 
 from aiohttp.web import StreamResponse
 
@@ -80,9 +81,26 @@ async def release(call: Call) -> StreamResponse:
         with hub.store.view() as view:
             releases.check_publish(view, *arguments)
         await hub.storage.put(spooled)
-        # Nobody wants a mail for each of a thousand releases that are years old.
-        await hub.store.transact(releases.publish, *arguments, tell=False)
+        # Nobody wants a mail for each of a thousand releases that are years old, nor should a
+        # cooldown hold them back as if they were new.
+        await hub.store.transact(
+            releases.publish, *arguments, tell=False, published_at=_published_at(call)
+        )
     return answer(value | {"state": "imported"})
+
+
+def _published_at(call: Call) -> datetime | None:
+    """When it was published where it comes from. Raises BadRequest."""
+    text = call.query.get("published_at")
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise BadRequest("published_at must be in ISO 8601") from None
+    if moment.tzinfo is None:
+        raise BadRequest("published_at must have a time zone")
+    return moment.astimezone(UTC)
 
 
 def _compare(call: Call, read: tarball.Tarball) -> None:

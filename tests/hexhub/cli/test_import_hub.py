@@ -6,12 +6,15 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import pytest_asyncio
 
+from cluster import Transaction
 from hexhub.cli import other_hub
 from hexhub.formats import signing_key
 from hexhub.repositories import verification
@@ -59,6 +62,12 @@ async def two(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Two]:
         yield Two(source, node, mara, tmp_path)
 
 
+def _age(tx: Transaction, package: str, version: str, moment: datetime) -> None:
+    release = tx.get(Release, "hexpm", package, version)
+    assert release is not None
+    tx.put(msgspec.structs.replace(release, created_at=moment))
+
+
 async def test_names_versions_bytes_owners_retirements_and_docs_come_over(two: Two) -> None:
     bodies = {version: package("decimal", version) for version in ("1.0.0", "1.10.0", "1.9.0-rc.1")}
     for body in (*bodies.values(), package("ecto")):
@@ -73,6 +82,8 @@ async def test_names_versions_bytes_owners_retirements_and_docs_come_over(two: T
     await two.mara.post(
         "/api/packages/decimal/releases/1.0.0/retire", {"reason": "security", "message": "leaks"}
     )
+    long_ago = datetime(2020, 2, 1, 12, 30, tzinfo=UTC)
+    await two.source.hub.store.transact(_age, "decimal", "1.0.0", long_ago)
     key = two.key_file(two.mara.authorization)
     only = ("--package", "decimal", "--package", "ecto")
 
@@ -105,6 +116,9 @@ async def test_names_versions_bytes_owners_retirements_and_docs_come_over(two: T
             )
             assert (new.retirement, new.docs_checksum) == (old.retirement, old.docs_checksum)
         owners = {row.username: row.level for row in view.scan(Owner, "hexpm", "decimal")}
+        oldest = view.get(Release, "hexpm", "decimal", "1.0.0")
+        assert oldest is not None
+        assert oldest.created_at == long_ago
         # Nobody is told of what is old.
         assert {mail.template for mail in view.scan(Mail)} == {"key_created"}
     assert owners == {"mara": "full", "olga": "maintainer"}
