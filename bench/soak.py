@@ -171,14 +171,15 @@ async def soak(
                 if task.done():
                     await task
             spent = time.monotonic() - before
-            quantiles = statistics.quantiles(load.took, n=100)
+            # A tenth in which nothing was answered is a row too.
+            quantiles = statistics.quantiles([*load.took, *[spent] * (2 - len(load.took))], n=100)
             rows.append(
                 Row(
                     minutes=(time.monotonic() - began) / 60,
                     rate=len(load.took) / spent,
                     median_ms=quantiles[49] * 1000,
                     p99_ms=quantiles[98] * 1000,
-                    publish_ms=statistics.median(load.publishes) * 1000,
+                    publish_ms=statistics.median(load.publishes or [spent]) * 1000,
                     memory=member.memory()[0] / MEGABYTE,
                     descriptors=member.descriptors(),
                     cpu=(member.cpu_s() - cpu) / spent,
