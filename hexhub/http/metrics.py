@@ -19,7 +19,7 @@ from prometheus_client.registry import Collector
 from hexhub import __version__
 from hexhub.http.mirror_metrics import MirrorCollector
 from hexhub.http.node_metrics import NodeCollector
-from hexhub.http.tallies import BOUNDS, Tallies
+from hexhub.http.tallies import BOUNDS, TIMES, Tallies
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -32,8 +32,8 @@ class RequestCounts(Collector):
         family = CounterMetricFamily(
             "hexhub_http_requests", "Requests answered.", labels=("route", "method", "status")
         )
-        for (route, method, status), count in self._tallies.sums.requests.items():
-            family.add_metric((route, method, str(status)), count)
+        for (route, method, status), times in self._tallies.sums.requests.items():
+            family.add_metric((route, method, str(status)), sum(times[:-1]))
         yield family
 
 
@@ -47,11 +47,14 @@ class RequestDurations(Collector):
             "From the request's head to the end of the answer.",
             labels=("route",),
         )
-        sums = self._tallies.sums
+        routes: dict[str, list[float]] = {}
+        for (route, _, _), times in self._tallies.sums.requests.items():
+            summed = routes.get(route, [0.0] * TIMES)
+            routes[route] = [one + more for one, more in zip(summed, times, strict=True)]
         bounds = [*map(str, BOUNDS), "+Inf"]
-        for route, counts in sums.durations.items():
-            buckets = list(zip(bounds, map(float, accumulate(counts)), strict=True))
-            family.add_metric((route,), buckets, sums.seconds[route])
+        for route, times in routes.items():
+            buckets = list(zip(bounds, accumulate(times[:-1]), strict=True))
+            family.add_metric((route,), buckets, times[-1])
         yield family
 
 

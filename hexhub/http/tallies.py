@@ -8,15 +8,14 @@ import msgspec
 
 BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 """Upper bounds of the buckets of durations, in seconds; the last bucket has none."""
+TIMES = len(BOUNDS) + 2
 
 
 class Sums(msgspec.Struct):
-    """`requests` by route, method and status; `durations` by route, a count for each bucket;
-    `seconds` by route; `hits` by what was fetched."""
+    """`requests` by route, method and status: how many took how long, a count for each bucket, and
+    last the seconds of all; `hits` by what was fetched."""
 
-    requests: dict[tuple[str, str, int], int] = {}
-    durations: dict[str, list[int]] = {}
-    seconds: dict[str, float] = {}
+    requests: dict[tuple[str, str, int], list[float]] = {}
     hits: dict[tuple[str, ...], int] = {}
 
 
@@ -24,19 +23,16 @@ class Tallies:
     """Sums of one process."""
 
     def __init__(self) -> None:
-        self.sums = Sums({}, {}, {}, {})
+        self.sums = Sums({}, {})
 
     def add(self, route: str, method: str, status: int, seconds: float) -> None:
         """One more request of this kind."""
-        sums = self.sums
         kind = (route, method, status)
-        sums.requests[kind] = sums.requests.get(kind, 0) + 1
-        buckets = sums.durations.get(route)
-        if buckets is None:
-            buckets = sums.durations[route] = [0] * (len(BOUNDS) + 1)
-            sums.seconds[route] = 0.0
-        buckets[bisect_left(BOUNDS, seconds)] += 1
-        sums.seconds[route] += seconds
+        times = self.sums.requests.get(kind)
+        if times is None:
+            times = self.sums.requests[kind] = [0.0] * TIMES
+        times[0 if seconds <= BOUNDS[0] else bisect_left(BOUNDS, seconds)] += 1
+        times[-1] += seconds
 
     def hit(self, what: tuple[str, ...]) -> None:
         """One more fetch of something that is counted."""
@@ -53,16 +49,12 @@ class Tallies:
         sums = self.sums
         if not sums.requests and not sums.hits:
             return None
-        self.sums = Sums({}, {}, {}, {})
+        self.sums = Sums({}, {})
         return sums
 
     def merge(self, other: Sums) -> None:
         """Add what another process summed; `hits` are for the caller."""
-        sums = self.sums
-        for kind, count in other.requests.items():
-            sums.requests[kind] = sums.requests.get(kind, 0) + count
-        for route, counts in other.durations.items():
-            buckets = sums.durations.setdefault(route, [0] * (len(BOUNDS) + 1))
-            for at, count in enumerate(counts):
-                buckets[at] += count
-            sums.seconds[route] = sums.seconds.get(route, 0.0) + other.seconds[route]
+        for kind, more in other.requests.items():
+            times = self.sums.requests.setdefault(kind, [0.0] * TIMES)
+            for at, value in enumerate(more):
+                times[at] += value

@@ -21,7 +21,7 @@ from contextlib import suppress
 from hexhub.http.gate import Gate
 from hexhub.http.hot_path import Hit, HotAnswers, HotPath
 from hexhub.http.request_log import HotLog
-from hexhub.http.tallies import Tallies
+from hexhub.http.tallies import Sums, Tallies
 from hexhub.marks import NETWORKS, Marks
 from hexhub.readers import messages
 from hexhub.readers.client import READ, Client
@@ -141,7 +141,7 @@ class Reader:
         sums = self._tallies.take()
         if sums is None and not number and not self.draining:
             return
-        told = Told(sums or Tallies().sums, self.hot.answered, len(self._clients), number)
+        told = Told(sums or Sums(), self.hot.answered, len(self._clients), number)
         self._say(messages.encode(told))
 
     def _say(self, data: bytes, client: Client | None = None) -> None:
