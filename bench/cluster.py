@@ -26,6 +26,7 @@ from typing import Any
 from aiohttp import ClientSession
 
 from bench.http import wrk
+from bench.store import disk
 from tests.cluster.chaos.fleet import Fleet, Refused, Silent, fleet
 from tests.end_to_end.members import Members, start
 from tests.end_to_end.packages import rebar3_project, tarball
@@ -44,6 +45,8 @@ async def writes() -> None:
         with tempfile.TemporaryDirectory() as root:
             async with fleet(Path(root), count, snapshot_entries=100_000) as members:
                 names = [await members.leader()]
+                syncs = await asyncio.to_thread(disk, Path(root), 1.0)
+                print(f"the disk: {syncs:.0f} appends with fdatasync a second", flush=True)
                 if count > 1:
                     names.append(next(one for one in members.names if one != names[0]))
                 for name, role in zip(names, ("leader", "follower"), strict=False):
