@@ -328,6 +328,7 @@ async def test_nobody_joins_with_a_damaged_snapshot_and_the_next_one_is_whole(
     assert get(b, Counter, "c") == Counter(name="c", value=1)
 
 
+@pytest.mark.long
 async def test_pieces_of_a_snapshot_that_are_changed_or_lost_on_the_way_are_sent_again(
     members: Members, monkeypatch: pytest.MonkeyPatch
 ) -> None:
