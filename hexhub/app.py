@@ -86,6 +86,11 @@ from hexhub.storage.spool import Spool
 from hexhub.unpacked import Unpacked
 
 DRAIN_S = 30.0
+"""What a stop takes at most, with all of its parts; supervisors are told to grant a little more."""
+IN_FLIGHT_S = 20.0
+COMMANDS_S = 3.0
+CUT_OFF_S = 1.0
+"""Twice: for a handler that is told that its client is gone, and for its end."""
 SWEEP_EVERY_S = 3600.0
 SWEEP_GRACE_S = 24 * 3600.0
 FORMED_EVERY_S = 0.2
@@ -557,7 +562,7 @@ async def _listening(
     data_dir = face.config.data_dir
     async with AsyncExitStack() as stack:
         for server in (operator, public):
-            runner = ServerRunner(server, shutdown_timeout=DRAIN_S)
+            runner = ServerRunner(server, shutdown_timeout=CUT_OFF_S)
             await runner.setup()
             stack.push_async_callback(runner.cleanup)
             if server is public:
@@ -567,6 +572,7 @@ async def _listening(
                 await UnixSite(runner, path).start()
                 os.chmod(path, 0o600)
             stack.callback(control_socket.remove, data_dir)
+            stack.push_async_callback(_drain, server, COMMANDS_S)
         yield
 
 
@@ -598,10 +604,18 @@ async def _see_off(
     await site.stop()
     if isinstance(server, HttpServer):
         server.say_goodbye()
-        if readers is not None:
-            await readers.drain(DRAIN_S)
         if server.connections:
             await asyncio.sleep(GOODBYE_S)
+        away = () if readers is None else (readers.drain(IN_FLIGHT_S),)
+        await asyncio.gather(_drain(server, IN_FLIGHT_S), *away)
+
+
+async def _drain(server: Server, seconds: float) -> None:
+    """Wait for the requests that are under way, so long at most."""
+    for _ in range(int(seconds / LOOK_EVERY_S)):
+        if not (isinstance(server, HttpServer) and server.busy):
+            return
+        await asyncio.sleep(LOOK_EVERY_S)
 
 
 def readers_of(face: Face, hub: Hub, server: HttpServer) -> Readers | None:

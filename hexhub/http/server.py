@@ -106,6 +106,13 @@ class Connection(RequestHandler):
         if isinstance(self._messages[-1][0], _ErrInfo):
             request.content.set_exception(RequestPayloadError("these bytes are no chunk"))
 
+    @property
+    def busy(self) -> bool:
+        """Whether a request is under way here, or its answer not sent yet."""
+        return self._current_request is not None or (
+            self.transport is not None and self.transport.get_write_buffer_size() > 0
+        )
+
     def _idle(self) -> bool:
         """Whether nothing is on its way in or out."""
         return (
@@ -254,6 +261,14 @@ class HttpServer(Server):
     def learnt(self, hear: Learnt | None) -> None:
         """Have each answer that the hot path keeps told to someone."""
         self._dispatcher.learnt = hear
+
+    @property
+    def busy(self) -> bool:
+        """Whether a request is under way, or an answer not sent yet."""
+        return any(
+            isinstance(connection, Connection) and connection.busy
+            for connection in self.connections
+        )
 
     def say_goodbye(self) -> None:
         """Let every answer from here on be the last on its connection.

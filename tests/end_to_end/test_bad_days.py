@@ -99,6 +99,23 @@ def test_what_was_accepted_before_sigterm_is_finished(node: RunningNode) -> None
 
 
 @pytest.mark.long
+def test_a_client_that_never_ends_does_not_keep_a_node_from_stopping(node: RunningNode) -> None:
+    """SIGTERM drains for thirty seconds and not for ever; compose and systemd grant thirty-five."""
+    key = node.create_key("mara", "api")
+    node.must_publish(random_package("big", LARGE), key)
+    with ExitStack() as stack:
+        client = opened(node, stack)
+        client.sendall(b"GET /tarballs/big-1.0.0.tar HTTP/1.1\r\nHost: hub\r\n\r\n")
+        assert client.recv(100)
+        node.process.send_signal(signal.SIGTERM)
+        began = time.monotonic()
+        within(10, lambda: "stopping" in node.log_text())
+        assert node.process.wait(60) == 0
+        print(f"stopped after {time.monotonic() - began:.1f} s")
+        assert '"stopped"' in node.log_text()
+
+
+@pytest.mark.long
 def test_no_request_that_reached_the_node_fails_when_it_is_stopped_under_load(
     node: RunningNode,
 ) -> None:
