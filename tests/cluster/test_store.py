@@ -199,7 +199,7 @@ async def test_an_entry_is_no_longer_than_a_batch_may_be(node: Node) -> None:
 async def test_a_disk_without_room_refuses_writes_and_serves_reads(
     node: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cluster.settings.LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(node.store, "_room", node.settings.takes_writes)  # looked at each time
     await node.store.transact(put, Note(shelf="a", title="t"))
     before = node.status()
     monkeypatch.setattr("cluster.settings.free_bytes", lambda path: -1)
