@@ -69,7 +69,7 @@ def _level() -> Any:
 async def test_every_live_setting_is_taken_up(tmp_path: Path, pair: Pair) -> None:
     folder = {"HEXHUB_BACKUP_DIR": str(tmp_path / "backups")}
     hubs_settings = {name.lower(): text for name, text in folder.items()}
-    async with hubs.running(tmp_path / "third", **hubs_settings) as hub:  # type: ignore[arg-type]
+    async with hubs.running(tmp_path / "third", **hubs_settings) as hub:
         for name, (text, seen, expected) in LIVE.items():
             of = pair.hub.hub if "upstream" in name or name == "mirror_quota" else hub.hub
             assert seen(of) != expected, name
