@@ -55,7 +55,11 @@ async def mirroring(
     async with (
         hubs.running(folder / "upstream", signing_key_file=str(keys[0])) as upstream,
         faults.between(upstream.url) as between,
-        hubs.running(folder / "hub", face="hot" if hot else "cold", **mirror_settings(between, keys) | settings) as hub,
+        hubs.running(
+            folder / "hub",
+            face="hot" if hot else "cold",
+            **mirror_settings(between, keys) | settings,
+        ) as hub,
     ):
         author = await upstream.user("author")
         mara = await hub.user("mara")
