@@ -21,6 +21,7 @@ MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
 @pytest.fixture(autouse=True)
 def one_row_a_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(turns, "TURN_S", 0.0)
+    monkeypatch.setattr(turns, "PAUSE_S", 0)
     monkeypatch.setattr(per_package, "TURN_S", 0.0)
 
 

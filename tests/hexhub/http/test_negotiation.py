@@ -6,7 +6,7 @@ import struct
 
 import pytest
 import pytest_asyncio
-from hypothesis import given, strategies as st
+from hypothesis import given, settings, strategies as st
 
 from hexhub.formats import erlang_external
 from hexhub.http import negotiation
@@ -336,6 +336,7 @@ async def test_a_body_in_chunks_has_the_same_limit(hub: TestHub, mara: Person) -
     assert answer.status == 413
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.dictionaries(

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given, settings, strategies as st
 
 from hexhub.formats import envelope, registry as wire, signing_key
 from hexhub.repositories import chunks as module
@@ -90,6 +90,7 @@ def body(chunks: Chunks, path: str) -> bytes:
     return chunks.seal(path, chunks.runs(path), KEY)
 
 
+@settings(deadline=None, max_examples=25)  # each signs some bodies
 @given(steps=steps)
 async def test_any_past_gives_the_same_bytes_and_they_hold_every_package(
     steps: list[list[tuple[str, int]]],
@@ -146,6 +147,7 @@ async def test_a_publish_compresses_the_runs_about_it_and_not_the_registry(
     assert 0 < sum(sizes) < whole / 2
 
 
+@settings(deadline=None, max_examples=40)
 @given(data=st.binary(max_size=3000), cuts=st.lists(st.integers(0, 3000), max_size=6))
 def test_parts_sealed_together_inflate_to_what_was_sealed(data: bytes, cuts: list[int]) -> None:
     edges = [0, *sorted(min(cut, len(data)) for cut in cuts), len(data)]

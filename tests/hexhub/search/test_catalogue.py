@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given, settings, strategies as st
 
 from cluster import Record
 from hexhub.schema import PUBLIC, Downloads, Package, Release
@@ -44,6 +44,7 @@ items = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(
     sort=st.sampled_from([*SORTS, "updated_after"]),
     first=st.lists(items, unique_by=lambda each: (each.repository, each.name)),
@@ -63,6 +64,7 @@ def test_a_kept_order_is_what_sorting_gives(
         assert order.values == sorted(here.values(), key=sort_key(sort))
 
 
+@settings(deadline=None)
 @given(
     first=st.lists(st.integers(0, 30), max_size=20, unique=True),
     changes=st.lists(
