@@ -86,7 +86,8 @@ def engine(tmp_path: Path) -> Iterator[Engine]:
 def test_the_image_runs_as_nobody_on_a_read_only_root_and_drains_on_sigterm(
     engine: Engine, tmp_path: Path
 ) -> None:
-    config = json.loads(engine.do("podman", "inspect", IMAGE))[0]["Config"]
+    image = json.loads(engine.do("podman", "inspect", IMAGE))[0]
+    config = image["Config"]
     assert (config["User"], config["Cmd"]) == ("10001:10001", ["hexhub", "serve"])
     assert config["StopSignal"] in ("SIGTERM", "15")
     data = tmp_path / "data"
@@ -114,7 +115,7 @@ def test_the_image_runs_as_nobody_on_a_read_only_root_and_drains_on_sigterm(
             assert running.poll() is None, (tmp_path / "log").read_text()
             assert time.monotonic() < deadline
             time.sleep(0.1)
-        check = config["Healthcheck"]["Test"][1:]
+        check = image["Healthcheck"]["Test"][1:]
         assert engine.do("podman", "exec", name, *check) == "ok"
         tried = "id -u; touch /written 2>/dev/null || echo refused; test -w /data && echo data"
         said = engine.do("podman", "exec", name, "sh", "-c", tried)
