@@ -6,7 +6,7 @@ COPY pyproject.toml README.md ./
 COPY cluster cluster
 COPY hexhub hexhub
 RUN python -m venv /opt/hexhub \
- && /opt/hexhub/bin/pip install --no-cache-dir --disable-pip-version-check .
+ && /opt/hexhub/bin/pip install --no-cache-dir --disable-pip-version-check '.[otel]'
 
 FROM python:3.11-slim
 LABEL org.opencontainers.image.title="HexHub" \
