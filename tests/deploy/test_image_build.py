@@ -79,6 +79,8 @@ def engine(tmp_path: Path) -> Iterator[Engine]:
     engine.do("buildah", *build, "--tag", IMAGE, str(context))
     yield engine
     subprocess.run(engine.command("podman", "rmi", "--all", "--force"), check=False)
+    # The store of images is mounted onto itself, and would stay so.
+    subprocess.run(["umount", "--lazy", str(tmp_path / "images/overlay")], check=False)
     shutil.rmtree(run, ignore_errors=True)
 
 
