@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from hexhub.domain import mirror_rules
+from hexhub.domain import mirror_rules, removals
 from hexhub.domain.audit import OPERATOR
 from hexhub.errors import NotFound
 from hexhub.http import judging
@@ -170,3 +170,14 @@ async def test_an_administrator_sets_explains_and_removes_them_on_a_page(acme: T
     await root.send("/admin/rules", "/admin/rules/remove")
     with acme.hub.store.view() as view:
         assert mirror_rules.everyone(view) == []
+
+
+async def test_rules_go_with_their_organization(acme: TestHub, mara: Person) -> None:
+    """Or they would hold for another one that takes its name."""
+    await acme.organization("brief", mara)
+    await rule(acme, "deny", "*", repository="brief")
+    await rule(acme, "deny", "core")
+    hub = acme.hub
+    await hub.store.transact(removals.remove_organization, OPERATOR, "brief", "over", hub.now())
+    with hub.store.view() as view:
+        assert [each.repository for each in mirror_rules.everyone(view)] == ["acme"]
