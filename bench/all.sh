@@ -19,8 +19,8 @@ measure() {
 printf '%s, %s processors, %s, load %s\n' "$(date -u +%FT%TZ)" "$(nproc)" \
   "$("$python" -V)" "$(cut -d' ' -f1-3 /proc/loadavg)"
 measure "Requests beside nginx, with one process and with two" 420 bench.http --rounds 3
-measure "Durable publishes, one node and three" 120 bench.publish --nodes 1 3
+measure "Durable publishes, one node and three" 240 bench.publish --nodes 1 3
 # shellcheck disable=SC2086 # no argument when there is none
-measure "A hub of hex.pm's size" 300 bench.size $kept
-measure "Ten thousand idle connections" 90 bench.idle
-measure "Two minutes of mixed load at 70 %" 180 bench.soak --minutes 2
+measure "A hub of hex.pm's size" 420 bench.size $kept
+measure "Ten thousand idle connections" 120 bench.idle
+measure "Two minutes of mixed load at 70 %" 240 bench.soak --minutes 2

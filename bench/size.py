@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import http.client
 import os
+import random
 import statistics
 import subprocess
 import sys
@@ -20,7 +21,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from bench import nodes
+from bench import load, nodes
 from bench.nodes import BenchNode
 from tests.end_to_end import packages
 
@@ -64,7 +65,7 @@ class Connection:
     """One kept-alive connection."""
 
     def __init__(self, port: int) -> None:
-        self._http = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        self._http = http.client.HTTPConnection("127.0.0.1", port, timeout=240)
 
     def timed(self, path: str, accept: str = "*/*") -> tuple[float, bytes]:
         """Seconds that an answer took, and its body."""
@@ -149,8 +150,7 @@ def measure(folder: Path, settings: Mapping[str, str]) -> None:
     with nodes.node(folder, **settings) as member:
         print(f"{'ready after':28} {member.wait_for('/health/ready') * 1000:8.0f} ms")
         remember(member, "when ready")
-        listed = member.get("/api/packages", {"Accept": "application/json"})
-        name = listed.partition(b'"name":"')[2].partition(b'"')[0].decode()
+    (name,) = load.names(random.Random(load.SEED), 1)
     with nodes.node(folder, **settings) as member:
         member.wait_for("/health/ready")
         after_start(member, name)
