@@ -22,6 +22,8 @@ from tests.hexhub import hubs
 from tests.hexhub.hubs import Person, TestHub
 
 LAST = b"GET /health/live HTTP/1.1\r\nHost: hub\r\nConnection: close\r\n\r\n"
+NO_HTTP = re.compile(rb"HTTP/1\.0 400 .*", re.DOTALL)
+"""The last answer to what is no HTTP: it quotes the bytes that had come by then."""
 CHANGING = re.compile(rb"(X-Request-Id: [0-9a-f]{32}|Date: [^\r]+)\r\n")
 
 
@@ -34,9 +36,11 @@ class Faces:
     stranger: Person
     ports: tuple[int, int, int]
 
-    async def ask(self, port: int, data: bytes, cuts: tuple[int, ...] = ()) -> tuple[bytes, bool]:
+    async def ask(
+        self, port: int, data: bytes, cuts: tuple[int, ...], last: bytes
+    ) -> tuple[bytes, bool]:
         """Send bytes in pieces, then a last request that closes; all that comes, and whether it
-        ended in order. Bytes that are no HTTP end the connection, perhaps while we still write."""
+        ended in order."""
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         receiving = asyncio.create_task(received(reader))
         with suppress(ConnectionError):
@@ -44,16 +48,19 @@ class Faces:
                 writer.write(data[start:end])
                 await writer.drain()
                 await asyncio.sleep(0.002)
-            writer.write(LAST)
+            writer.write(last)
         answer, in_order = await asyncio.wait_for(receiving, 10)
         writer.close()
         with suppress(ConnectionError):
             await writer.wait_closed()
-        return CHANGING.sub(b"", answer), in_order
+        if not in_order:
+            answer = answer[: answer.rfind(b"\r\n") + 2]  # what is left of a line is no line
+        return NO_HTTP.sub(b"HTTP/1.0 400", CHANGING.sub(b"", answer)), in_order
 
-    async def all(self, data: bytes, cuts: tuple[int, ...] = ()) -> bytes:
+    async def all(self, data: bytes, cuts: tuple[int, ...] = (), last: bytes = LAST) -> bytes:
         """What every face answers, which is the same."""
-        answers = await asyncio.gather(*(self.ask(port, data, cuts) for port in self.ports))
+        asking = (self.ask(port, data, cuts, last) for port in self.ports)
+        answers = await asyncio.gather(*asking)
         longest = max((answer for answer, _ in answers), key=len)
         for answer, in_order in answers:
             # A reset may overtake what was sent before it.
@@ -146,7 +153,6 @@ HEADERS = st.sampled_from(
         "Range: bytes=0-3",
         "Connection: keep-alive",
         "Content-Length: 0",
-        "Content-Length: 3",
         "TE: ",
         "Authorization: nonsense",
         "Authorization: MEMBER",
@@ -159,10 +165,8 @@ HEADERS = st.sampled_from(
         "X-Forwarded-Proto: https",
         "Origin: http://else.where",
         "Accept-Encoding: gzip",
-        "Bad header",
         "X-Request-Id: 0123456789012345678901234567890",
         "X-Request-Id: short",
-        " folded: x",
         "Cookie: a=b",
     ]
 )
@@ -170,8 +174,17 @@ HEADERS = st.sampled_from(
 
 @st.composite
 def requests(draw: st.DrawFn) -> bytes:
-    method = draw(st.sampled_from(["GET", "GET", "GET", "HEAD", "POST", "get"]))
+    method = draw(st.sampled_from(["GET", "GET", "GET", "HEAD", "POST"]))
     return head(method, draw(PATHS), *draw(st.lists(HEADERS, max_size=4)))
+
+
+@st.composite
+def no_requests(draw: st.DrawFn) -> bytes:
+    """Bytes that are no HTTP. Alone: what aiohttp makes of others beside them is a matter of time."""
+    method, wrong = draw(
+        st.sampled_from([("get", "A: b"), ("GET", "Bad header"), ("GET", " a: b")])
+    )
+    return head(method, draw(PATHS), *draw(st.lists(HEADERS, max_size=2)), wrong)
 
 
 @dataclass
@@ -181,11 +194,11 @@ class Loop:
     faces: Faces
     runner: asyncio.Runner
 
-    def all(self, data: bytes, cuts: tuple[int, ...]) -> None:
+    def all(self, data: bytes, cuts: tuple[int, ...] = (), last: bytes = LAST) -> None:
         for word, person in (("MEMBER", self.faces.mara), ("STRANGER", self.faces.stranger)):
             data = data.replace(word.encode(), (person.authorization or "").encode())
         cuts = tuple(cut for cut in cuts if cut < len(data))
-        self.runner.run(self.faces.all(data, cuts))
+        self.runner.run(self.faces.all(data, cuts, last))
 
 
 @pytest.fixture(scope="module")
@@ -208,6 +221,18 @@ def test_the_same_bytes_with_it_without_it_and_from_readers(
     loop: Loop, data: st.DataObject
 ) -> None:
     compared(loop, data)
+
+
+@settings(max_examples=30, deadline=None)
+@given(no_requests())
+def test_the_same_bytes_to_what_is_no_request(loop: Loop, sent: bytes) -> None:
+    loop.all(sent, last=b"")
+
+
+async def test_a_body_that_nobody_asked_for_gives_the_same(faces: Faces) -> None:
+    request = head("GET", "/packages/acorn", "Content-Length: 3")
+    for _ in range(3):
+        assert (await faces.all(request + b"abc", (len(request),))).startswith(b"HTTP/1.1 200 ")
 
 
 @pytest.mark.long
