@@ -136,7 +136,7 @@ async def test_a_picture_that_a_package_lacks_is_drawn_as_missing(ecto: Person) 
 async def test_publishes_of_one_package_stand_together(ecto: Person, mara: Person) -> None:
     await mara.publish(tarball("later", "1.0.0", {"a": b"a"}))
     text = (await page(ecto, "/")).body.decode()
-    rows = text.partition('<ul class="rows">')[2].partition("</ul>")[0].split("<li>")[1:]
+    rows = text.partition('<ul class="rows"')[2].partition("</ul>")[0].split("<li>")[1:]
     assert [re.findall(r'href="(/packages/[^"]+)"', row) for row in rows[:2]] == [
         ["/packages/later", "/packages/later/1.0.0"],
         ["/packages/ecto", "/packages/ecto/1.1.0", "/packages/ecto/1.0.0"],
