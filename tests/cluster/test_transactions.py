@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 
 import pytest
 
@@ -204,6 +205,20 @@ async def test_a_change_is_told_before_the_write_returns(node: Node) -> None:
     assert heard == [Change(node.store.applied, ((Note, ("a", "t")),))]
     await node.store.transact(lambda tx: tx.delete(Note(shelf="a", title="t")))
     assert [change.keys for change in heard[1:]] == [((Note, ("a", "t")),)]
+
+
+async def test_one_who_wants_to_know_at_once_is_told_where_a_change_is_applied(node: Node) -> None:
+    order: list[tuple[str, bool]] = []
+
+    def told(word: str) -> None:
+        order.append((word, threading.current_thread() is threading.main_thread()))
+        if word == "at once":
+            node.store.post(node.store.hear)  # hearing early tells nobody twice
+
+    node.store.subscribe(lambda change: told("then"))
+    node.store.subscribe(lambda change: told("at once"), at_once=True)
+    await node.store.transact(put, Note(shelf="a", title="t"))
+    assert order == [("at once", False), ("then", True)]
 
 
 async def test_a_subscriber_that_fails_does_not_silence_the_others(
