@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
 import sys
 
 from cluster.discovery import Peer
 from cluster.discovery.mdns import Mdns
 
-SERVICE = "_storetest._tcp.local."
+SERVICE = f"_store{os.getpid()}._tcp.local."
+"""Of this run alone: others on this machine announce the same names."""
 
 
 async def _sees(mdns: Mdns, expected: list[Peer]) -> None:
