@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import pytest
 from playwright.sync_api import Page
 
 from tests.end_to_end.browser.content import Filled
@@ -81,6 +82,7 @@ end
 """
 
 
+@pytest.mark.long
 def test_mix_publishes_and_fetches_with_the_lines_of_its_tab(
     page: Page, hub: Filled, tmp_path: Path
 ) -> None:
