@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import AsyncIterator, Generator
 from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 import pytest
 
-from cluster import Change
+from cluster import Change, Record, Store
 from hexhub import per_package, turns
 from hexhub.per_package import PerPackage
 from hexhub.schema import PUBLIC, Package, Release
@@ -67,35 +67,37 @@ async def test_rows_come_in_order_and_others_get_their_turn(hub: TestHub) -> Non
     assert found == [["a"], ["b"], ["c"]]
 
 
-async def test_a_pointer_that_moves_behind_the_reading_is_not_missed(hub: TestHub) -> None:
+async def test_a_pointer_that_moves_behind_the_reading_is_not_missed(
+    hub: TestHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A package renamed from a row not yet read to one already read keeps its tarball."""
     store = hub.hub.store
     for number, name in enumerate(("b", "c", "d")):
         await store.transact(put, name, bytes([number]) * 32)
-    reading = turns.pointed_to(store, settle_s=0)
-    task = _Stepped(reading)
-    task.step()
-    await store.transact(move, "d", "a")
-    found = await task.rest()
+    rows = turns.rows
+    moved: list[str] = []
+
+    async def moving(store: Store, record: type[Record]) -> AsyncIterator[list[Record]]:
+        async for found in rows(store, record):
+            yield found
+            if record is Release and not moved:
+                moved.extend(row.package for row in found if isinstance(row, Release))
+                await store.transact(move, "d", "a")
+
+    monkeypatch.setattr(turns, "rows", moving)
+    found = await turns.pointed_to(store, settle_s=0)
+    assert moved == ["b"]
     assert found >= {bytes([number]) * 32 for number in range(3)}
 
 
 class _Stepped:
-    """A coroutine that is run one turn at a time."""
+    """A coroutine that only ever gives way (`sleep(0)`), run one turn at a time."""
 
     def __init__(self, coroutine: Any) -> None:
         self._coroutine = coroutine
 
     def step(self) -> None:
         self._coroutine.send(None)
-
-    async def rest(self) -> Any:
-        return await _Rest(self._coroutine)
-
-
-class _Rest:
-    def __init__(self, coroutine: Any) -> None:
-        self._coroutine = coroutine
 
     def __await__(self) -> Generator[Any, Any, Any]:
         return (yield from self._coroutine.__await__())
@@ -128,7 +130,7 @@ async def test_values_are_those_of_the_rows_whatever_happens_meanwhile(hub: Test
     await store.transact(put, "a")
     await store.transact(remove, "b")
     await store.transact(remove, "d")
-    await stepped.rest()
+    await stepped
     assert derived.values == told == {(PUBLIC, "a"): "A", (PUBLIC, "c"): "C"}
 
 
