@@ -174,7 +174,7 @@ def restore(
 async def _restore(
     options: Options, file: Path, passphrase: str | None, dry_run: bool
 ) -> dict[str, Any]:
-    from hexhub import app, keyring
+    from hexhub import keyring, parts
 
     config = options.config
     header, wrapped = read.beginning(file)
@@ -193,7 +193,7 @@ async def _restore(
     restoring.begin(config.data_dir)
     if given is None:
         keyring.keep_root_secret(config, old)
-    storage = await app.open_storage(config)
+    storage = await parts.open_storage(config)
     done = 0
     last = time.monotonic()
 

@@ -139,10 +139,10 @@ def bucket(config: Config) -> Iterator[Finding]:
 
 
 async def _try_bucket(config: Config) -> None:
-    from hexhub import app
+    from hexhub import parts
     from hexhub.storage.s3 import S3Storage
 
-    storage = await S3Storage.connect(app.bucket_of(config))
+    storage = await S3Storage.connect(parts.bucket_of(config))
     try:
         await storage.check()
     finally:

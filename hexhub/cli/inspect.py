@@ -24,12 +24,12 @@ def serve(options: Options, dry_run: bool, as_json: bool) -> None:
     # Imported here: no other command needs the server, and all are to start quickly.
     import uvloop
 
-    from hexhub import app, logs
+    from hexhub import logs, serving
 
     config = options.config
     log = logs.configure(config.log_format, config.log_level)
     try:
-        uvloop.run(app.serve(config, log, options.read_config))
+        uvloop.run(serving.serve(config, log, options.read_config))
     except Refused as error:
         log.error("the node does not start", reason=str(error))
         raise

@@ -72,7 +72,7 @@ def migrate(options: Options, to: str, no_read_back: bool, as_json: bool) -> Non
 
 
 async def _migrate(options: Options, to: str, read_back: bool) -> dict[str, Any]:
-    from hexhub import app
+    from hexhub import parts
     from hexhub.storage.local import LocalStorage
     from hexhub.storage.migrate import Report, migrate
     from hexhub.storage.s3 import S3Storage
@@ -85,7 +85,7 @@ async def _migrate(options: Options, to: str, read_back: bool) -> dict[str, Any]
         done = report.there + report.copied + len(report.failed)
         bar.show(done, report.wanted, f", {report.copied_bytes} bytes copied")
 
-    bucket = await S3Storage.connect(app.bucket_of(config))
+    bucket = await S3Storage.connect(parts.bucket_of(config))
     local = LocalStorage(config.storage_path)
     try:
         await bucket.check()

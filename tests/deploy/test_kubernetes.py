@@ -12,7 +12,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from hexhub import app
+from hexhub import app, serving
 from hexhub.config import check_listening, describe, load
 from hexhub.http.metrics import Metrics
 from tests.programs import require
@@ -128,7 +128,7 @@ def test_probes_ask_for_paths_that_are_there() -> None:
 def test_the_drain_ends_before_the_grace_does() -> None:
     (container,) = pod()["containers"]
     pause = int(container["lifecycle"]["preStop"]["exec"]["command"][1])
-    assert pause + app.DRAIN_S <= pod()["terminationGracePeriodSeconds"]
+    assert pause + serving.DRAIN_S <= pod()["terminationGracePeriodSeconds"]
 
 
 def environment(tmp_path: Path) -> dict[str, str]:

@@ -25,7 +25,7 @@ from aiohttp.web import ServerRunner, SockSite
 from argon2 import PasswordHasher
 
 from cluster import Transaction
-from hexhub import app, config
+from hexhub import app, config, serving
 from hexhub.domain import keys, organizations, users
 from hexhub.domain.audit import OPERATOR
 from hexhub.formats import erlang_external
@@ -325,8 +325,8 @@ async def running(folder: Path, *, face: str = "hot", **settings: str) -> AsyncI
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
         sock = stack.enter_context(bind("127.0.0.1", 0))
-        listening = app.Face(Reloading(loaded), sock, metrics, log)
-        readers = app.readers_of(listening, hub, server)
+        listening = serving.Face(Reloading(loaded), sock, metrics, log)
+        readers = serving.readers_of(listening, hub, server)
         if readers is None:
             await SockSite(runner, sock.dup()).start()
         else:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings as hypothesis_settings, strategies as st
 
-from hexhub import app, config
+from hexhub import app, config, parts
 from hexhub.backup import NotWhole, read, restore, secret, write
 from hexhub.backup.schedule import Schedule
 from hexhub.errors import Refused
@@ -37,7 +37,7 @@ async def bring_back(path: Path, folder: Path, *, root: bytes | None = None) -> 
     assert old is not None
     loaded = config.load({"DATA_DIR": str(folder / "data")}, checkout=folder)
     loaded.data_dir.mkdir(parents=True, exist_ok=True)
-    storage = await app.open_storage(loaded)
+    storage = await parts.open_storage(loaded)
     try:
         target = restore.Target(
             data_dir=loaded.data_dir, node="hex_hub1", storage=storage, root=root or old
@@ -169,7 +169,7 @@ async def test_a_restore_that_was_cut_off_starts_no_node_and_can_be_run_again(
         {"DATA_DIR": str(folder / "data"), "SECRET_KEY_BASE": old.decode()}, checkout=folder
     )
     loaded.data_dir.mkdir(parents=True)
-    storage = await app.open_storage(loaded)
+    storage = await parts.open_storage(loaded)
     target = restore.Target(data_dir=loaded.data_dir, node="hex_hub1", storage=storage, root=old)
     seen = 0
 

@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from hexhub import app
+from hexhub import parts
 from hexhub.config import load
 from hexhub.storage.s3 import PART, Bucket, S3Storage
 from hexhub.storage.spool import Spool
@@ -22,7 +22,7 @@ KEYS = {"AWS_ACCESS_KEY_ID": "AKIAEXAMPLE", "AWS_SECRET_ACCESS_KEY": "example"}
 
 def bucket_of(folder: Path, **environ: str) -> Bucket:
     given = {"STORAGE_TYPE": "s3", "S3_BUCKET": "hub", **KEYS, **environ}
-    return app.bucket_of(load(given, checkout=folder))
+    return parts.bucket_of(load(given, checkout=folder))
 
 
 def test_every_variable_of_the_bucket_is_used(tmp_path: Path) -> None:
