@@ -37,6 +37,7 @@ from hexhub.mail import Sender
 from hexhub.meeting import Meeting, advertised, bound
 from hexhub.parts import catch_up, open_mirror, open_pictures, open_storage, schedule, shared
 from hexhub.passwords import Passwords
+from hexhub.patience import Patience
 from hexhub.peer_clocks import PeerClocks
 from hexhub.reloading import Reloading, openness_of
 from hexhub.rendering import Rendering
@@ -171,6 +172,7 @@ async def open_hub(
             docs_search=docs_search,
             unpacking=unpacking,
             attempts=Attempts(enabled=not config.hex_test_mode),
+            patience=Patience(),
             limits=Limits(store, config.rate_limits, proxies=config.behind_proxy),
             token_key=TokenKey(root),
             sealing_key=sealed.derive(root, "second factors"),

@@ -21,6 +21,7 @@ from hexhub.jobs import Jobs
 from hexhub.limits import Limits
 from hexhub.mail import Sender
 from hexhub.passwords import Passwords
+from hexhub.patience import Patience
 from hexhub.peer_clocks import PeerClocks
 from hexhub.rendering import Rendering
 from hexhub.repositories.adjusted import Adjusted
@@ -112,6 +113,7 @@ class Hub:
     unpacking: ThreadPoolExecutor
     """Threads for work on whole archives; few, so that memory and processors stay bounded."""
     attempts: Attempts
+    patience: Patience
     token_key: TokenKey
     sealing_key: bytes
     """The root under which secrets of second factors are wrapped."""

@@ -127,10 +127,10 @@ class Dispatcher:
         if _is_api(request):
             format = negotiation.for_error(request)
             response = responses.error_object(
-                request, error, format, publishing=_writes_packages(request)
+                call, error, format, publishing=_writes_packages(request)
             )
         else:
-            response = call.fault_page or responses.error_text(error)
+            response = call.fault_page or responses.error_text(call, error)
         if bodies.expects_continue(request):
             response.force_close()
         return response

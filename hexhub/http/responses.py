@@ -28,6 +28,7 @@ from hexhub.http.call import Call
 
 VARY = "accept, accept-encoding"
 NO_STORE = "max-age=0, private, must-revalidate"
+RETRY_AFTER_S = 2
 
 _STATUSES: tuple[tuple[type[Exception], int, str | None], ...] = (
     (errors.BadRequest, 400, "Bad request"),
@@ -73,40 +74,42 @@ def misread_by(request: BaseRequest) -> bool:
     return agent.startswith("hex_core/") and "(httpc)" in agent
 
 
-def error_headers(error: Exception) -> dict[str, str]:
+def error_headers(call: Call, error: Exception) -> dict[str, str]:
     """Headers that belong to an error."""
     headers = {"Cache-Control": NO_STORE}
     if isinstance(error, errors.Unauthenticated):
         headers["WWW-Authenticate"] = error.challenge
-    if isinstance(error, errors.Unavailable):
+    if isinstance(error, errors.Unreachable):
         headers["Retry-After"] = str(error.retry_after_s)
-    elif isinstance(error, ClusterError) and not isinstance(error, KeyInvalid):
-        headers["Retry-After"] = "2"
+    elif isinstance(error, errors.Unavailable | ClusterError) and not isinstance(error, KeyInvalid):
+        short = error.retry_after_s if isinstance(error, errors.Unavailable) else RETRY_AFTER_S
+        kind = type(error).__name__
+        headers["Retry-After"] = str(call.hub.patience.seconds(kind, short, call.now))
     return headers
 
 
 def error_object(
-    request: BaseRequest, error: Exception, format: str, *, publishing: bool = False
+    call: Call, error: Exception, format: str, *, publishing: bool = False
 ) -> Response:
     """An error in the shape that Hex clients print: `status`, `message`, perhaps `errors`."""
     status, message = status_of(error)
     value: dict[str, object] = {"status": status, "message": message}
     if isinstance(error, errors.Invalid):
         value["errors"] = error.text if isinstance(error, errors.InvalidAsText) else error.errors
-    if publishing and status in REBAR3_MISREADS and misread_by(request):
+    if publishing and status in REBAR3_MISREADS and misread_by(call.request):
         status = 500
     return Response(
         status=status,
         body=negotiation.encode(value, format),
-        headers=error_headers(error)
+        headers=error_headers(call, error)
         | {"Content-Type": negotiation.CONTENT_TYPES[format], "Vary": "accept-encoding"},
     )
 
 
-def error_text(error: Exception) -> Response:
+def error_text(call: Call, error: Exception) -> Response:
     """An error as plain text, for repository paths and everything that is no API."""
     status, message = status_of(error)
-    return Response(status=status, text=f"{message}\n", headers=error_headers(error))
+    return Response(status=status, text=f"{message}\n", headers=error_headers(call, error))
 
 
 def resource(

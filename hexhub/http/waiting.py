@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import msgspec
 from aiohttp.web import BaseRequest, Response
 
-from hexhub.http import membership, routes
+from hexhub.http import membership, responses, routes
+from hexhub.hub import utc_now
+from hexhub.patience import Patience
 
 if TYPE_CHECKING:
     from cluster import Node
-
-RETRY_AFTER = {"Retry-After": "2", "Cache-Control": "no-store"}
 
 
 class Waiting:
     """Answers requests as long as there is nothing to answer them from."""
 
-    def __init__(self, node: Node, *, insider: bool) -> None:
+    def __init__(self, node: Node, *, insider: bool, now: Callable[[], datetime] = utc_now) -> None:
         self._node = node
+        self._now = now
         self._insider = insider
+        self._patience = Patience()
 
     async def __call__(self, request: BaseRequest) -> Response:
         try:
@@ -36,9 +40,10 @@ class Waiting:
                 "status": 503,
                 "message": "this node is not part of a cluster yet, try again or ask another",
             }
+        seconds = self._patience.seconds("waiting", responses.RETRY_AFTER_S, self._now())
         return Response(
             status=503,
             body=msgspec.json.encode(value),
             content_type="application/json",
-            headers=RETRY_AFTER,
+            headers={"Cache-Control": "no-store", "Retry-After": str(seconds)},
         )

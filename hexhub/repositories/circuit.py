@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Literal, TypeAlias
 
 from hexhub.errors import Unreachable
+from hexhub.patience import NOT_BY_ITSELF_S, WAITED_OUT
 
 State: TypeAlias = Literal["closed", "open", "half-open"]
 
@@ -14,9 +15,6 @@ FAILURES_MAX = 5
 """Failed requests in a row that open the circuit."""
 OPEN_MIN = timedelta(seconds=5)
 OPEN_MAX = timedelta(seconds=60)
-WAITED_OUT = timedelta(seconds=20)
-"""How long the upstream may fail before clients are told to give up."""
-NOT_BY_ITSELF_S = 120
 HOLD_MAX = timedelta(seconds=300)
 """Longest that an upstream may ask to be left alone."""
 
@@ -42,11 +40,7 @@ class Circuit:
         return "open" if self._now() < self._until else "half-open"
 
     def again_in(self, seconds: float) -> int:
-        """After how many seconds a client may be told to come again.
-
-        Erlang's HTTP client, in mix and rebar3, obeys what is below 100 by itself and for ever, and
-        fails at once on more. A short trouble is best waited out like that. A long one has to end.
-        """
+        """After how many seconds a client may be told to come again (`hexhub/patience.py`)."""
         since = self._failing_since
         long = since is not None and self._now() - since > WAITED_OUT
         return max(NOT_BY_ITSELF_S if long else 1, round(seconds))

@@ -22,7 +22,7 @@ async def _ops(call: Call, handler: Handler) -> StreamResponse:
     try:
         response = await handler(call)
     except (HubError, ClusterError) as error:
-        response = responses.error_object(call.request, error, "json")
+        response = responses.error_object(call, error, "json")
     response.headers["Cache-Control"] = "no-store"
     return response
 

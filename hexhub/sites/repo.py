@@ -40,7 +40,7 @@ async def _repo(call: Call, handler: Handler) -> StreamResponse:
             await _require_fetch(call)
         return await handler(call)
     except (HubError, ClusterError) as error:
-        return responses.error_text(error)
+        return responses.error_text(call, error)
 
 
 async def _require_fetch(call: Call) -> None:

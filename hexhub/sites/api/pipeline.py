@@ -38,7 +38,7 @@ async def api(call: Call, handler: Handler) -> StreamResponse:
         return await handler(call)
     except (HubError, ClusterError) as error:
         response = responses.error_object(
-            call.request, error, call.format, publishing=_is_package_write(call)
+            call, error, call.format, publishing=_is_package_write(call)
         )
         if bodies.expects_continue(call.request):
             response.force_close()

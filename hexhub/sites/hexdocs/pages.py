@@ -30,7 +30,7 @@ def routes(recognise: Recognise) -> Routes:
         except NotFound as error:
             return missing.page(call, str(error))
         except (HubError, ClusterError) as error:
-            return responses.error_text(error)
+            return responses.error_text(call, error)
 
     made = Routes(docs_pages)
     made.get("/{name}", allow=ALLOW)(show)

@@ -22,7 +22,7 @@ async def control(call: Call, handler: Handler) -> StreamResponse:
     try:
         return await handler(call)
     except (HubError, ClusterError) as error:
-        return responses.error_object(call.request, error, "json")
+        return responses.error_object(call, error, "json")
 
 
 def answer(value: object, status: int = 200) -> Response:

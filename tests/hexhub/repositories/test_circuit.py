@@ -7,13 +7,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from hexhub.errors import Unreachable
+from hexhub.patience import NOT_BY_ITSELF_S, WAITED_OUT
 from hexhub.repositories.circuit import (
     FAILURES_MAX,
     HOLD_MAX,
-    NOT_BY_ITSELF_S,
     OPEN_MAX,
     OPEN_MIN,
-    WAITED_OUT,
     Circuit,
 )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
 from cluster import View
@@ -98,6 +100,19 @@ async def test_when_too_many_writes_wait_the_next_is_told_at_once(
     assert answer.status == status
     assert int(answer.headers["Retry-After"]) > 0
     assert hub.hub.store.applied == before
+
+
+async def test_clients_that_would_wait_for_ever_are_told_to_give_up_when_a_trouble_lasts(
+    hub: TestHub, mara: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Erlang's HTTP client repeats by itself what is to be tried again within 100 s."""
+    monkeypatch.setattr("cluster.store.QUEUE_ITEMS_MAX", 0)
+    told = []
+    for moment in (0, 12, 24, 26, 60):  # nobody asks from 26 to 60: that was one trouble
+        hub.clock.ahead = timedelta(seconds=moment)
+        answer = await mara.post("/api/publish", data=package("waits"))
+        told.append(int(answer.headers["Retry-After"]) < 100)
+    assert told == [True, True, False, False, True]
 
 
 async def test_a_node_is_blank_until_a_person_made_something(hub: TestHub) -> None:
