@@ -14,6 +14,7 @@ from tests.end_to_end import balancers, members
 from tests.end_to_end.members import MemberNode, Members, until
 from tests.end_to_end.mix import missing_mix
 from tests.end_to_end.node import Answer
+from tests.end_to_end.rebar3 import Rebar3Project, Repository
 from tests.end_to_end.rebar3_hex import USER_AGENT
 from tests.end_to_end.traffic import (
     MixDeveloper,
@@ -209,6 +210,27 @@ def test_without_a_quorum_a_node_reads_and_says_that_it_cannot_write(
     assert left.state()["quorum"] is False
     private = left.request("GET", "/api/users/me", key=mara)
     assert private.status == 503
+
+
+@pytest.mark.long
+def test_rebar3_gives_up_on_what_needs_a_key_when_no_quorum_comes_back(
+    three: Members, mara: str, tmp_path: Path
+) -> None:
+    """Its HTTP client would repeat for ever what it is told to try again soon."""
+    left = three.nodes[0]
+    left.create_organization("acme", admin="mara")
+    left.must_publish(package("vault"), mara, "acme")
+    key = left.create_key("mara", "repository:acme", name="reader")
+    acme = Repository("acme", f"{left.url}/repos/acme", left.public_key(), key)
+    before = Rebar3Project(tmp_path / "before", "[vault]", [acme])
+    assert before.run("get-deps").code == 0
+    for node in three.others(left):
+        node.kill()
+    after = Rebar3Project(tmp_path / "after", "[vault]", [acme])
+    output = after.run("get-deps")
+    assert output.code != 0
+    assert "vault" in output.text
+    assert after.fetched() == set()
 
 
 def test_only_insiders_see_versions_addresses_and_disks(three: Members, mara: str) -> None:
