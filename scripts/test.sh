@@ -40,6 +40,6 @@ fi
 ensure_installed dev
 install_programs
 cd -- "$ROOT"
-# Two processes, because much of a test's time is waiting for nodes to come and go; neighbours mostly
-# stay together, for they share what fixtures start. The last -n wins: `-n 0` for a debugger.
-exec "$VENV/bin/python" -m pytest -n 2 --dist worksteal ${marker[@]+"${marker[@]}"} "$@"
+# Two processes, because much of a test's time is waiting for nodes to come and go; tests of a file
+# stay together, for they share what its fixtures start. The last -n wins: `-n 0` for a debugger.
+exec "$VENV/bin/python" -m pytest -n 2 --dist loadfile ${marker[@]+"${marker[@]}"} "$@"

@@ -22,12 +22,12 @@ def checkout(tmp_path: Path) -> Checkout:
 
 def test_arguments_go_to_pytest_and_its_exit_code_comes_back(checkout: Checkout) -> None:
     code, output, _ = checkout.run("test.sh", "-k", "a or b", "tests/x", PYTEST_EXIT="5")
-    assert (code, output) == (5, "pytest ran:-m pytest -n 2 --dist worksteal -k a or b tests/x\n")
+    assert (code, output) == (5, "pytest ran:-m pytest -n 2 --dist loadfile -k a or b tests/x\n")
 
 
 def test_the_long_run_takes_every_marker(checkout: Checkout) -> None:
     _, output, _ = checkout.run("test.sh", "--long", "-x")
-    assert output == "pytest ran:-m pytest -n 2 --dist worksteal -m long or not long -x\n"
+    assert output == "pytest ran:-m pytest -n 2 --dist loadfile -m long or not long -x\n"
 
 
 def test_the_tools_of_the_tests_are_installed_once_and_serve_a_node_too(checkout: Checkout) -> None:
@@ -48,5 +48,5 @@ def test_a_missing_client_that_cannot_be_installed_does_not_stop_the_tests(
 ) -> None:
     (checkout.bin / "rebar3").unlink()
     code, output, errors = checkout.run("test.sh")
-    assert (code, output) == (0, "pytest ran:-m pytest -n 2 --dist worksteal\n")
+    assert (code, output) == (0, "pytest ran:-m pytest -n 2 --dist loadfile\n")
     assert "need rebar3 (Debian, Ubuntu: apt install rebar3)" in errors
