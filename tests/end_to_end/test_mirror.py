@@ -70,8 +70,14 @@ def upstream(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningNode]:
 
 @pytest.fixture(scope="module")
 def way(upstream: RunningNode) -> Iterator[Between]:
-    """What lies between the mirror and its upstream."""
+    """What lies between the mirror and its upstream; it adds a build of Hex."""
     with between(upstream.port) as way:
+        rows = f"9.9.9,{hashlib.sha512(BUILD).hexdigest()},1.14.0\n".encode()
+        way.files |= {
+            "/installs/hex-1.x.csv": rows,
+            "/installs/hex-1.x.csv.signed": base64.encodebytes(bytes(256)),
+            INSTALL: BUILD,
+        }
         yield way
 
 
@@ -259,14 +265,8 @@ def test_kept_copies_are_evicted_by_name_and_by_quota(node: RunningNode) -> None
 
 
 @pytest.fixture(scope="module")
-def bundle(node: RunningNode, way: Between, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def bundle(node: RunningNode, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What the mirror exports once it has all that the project needs, and a build of Hex."""
-    rows = f"9.9.9,{hashlib.sha512(BUILD).hexdigest()},1.14.0\n".encode()
-    way.files |= {
-        "/installs/hex-1.x.csv": rows,
-        "/installs/hex-1.x.csv.signed": base64.encodebytes(bytes(256)),
-        INSTALL: BUILD,
-    }
     assert node.request("GET", INSTALL).status == 200
     folder = tmp_path_factory.mktemp("bundle")
     node.command("mirror", "add", "--lock", str(_lock(folder)), "--with-docs")
