@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from cluster import ClusterError, Node, NodeSettings
+from cluster.settings import LOOK_SECONDS
 from tests.cluster.tables import Note, put, schema
 from tests.end_to_end.disks import BreakingDisk, fill, in_memory
 from tests.end_to_end.members import start, until
@@ -50,6 +52,7 @@ def test_a_full_disk_refuses_writes_and_backups_and_takes_them_again_when_there_
         node.must_publish(package("one"), key)
         for leave in (RESERVE - (1 << 20), 0):
             filler = fill(small_disk, leave)
+            time.sleep(LOOK_SECONDS)  # what the node saw of the disk before holds no longer
             assert NO_ROOM in message(node, "/api/publish", key, package("two"))
             ready = node.request("GET", "/health/ready")
             assert (ready.status, ready.json()) == (503, {"status": "disk full"})
