@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from bisect import bisect_left
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -31,8 +32,12 @@ def free_bytes(path: Path) -> int:
 
 
 def used_bytes(folder: Path) -> int:
-    """What the files below a folder take on disk."""
-    return sum(path.stat().st_blocks * 512 for path in folder.rglob("*") if path.is_file())
+    """Blocks that the files below a folder take on disk: those of tables have holes."""
+    total = 0
+    for path in folder.rglob("*"):
+        with suppress(OSError):  # it may go meanwhile
+            total += path.stat().st_blocks * 512
+    return total
 
 
 def is_read_only(path: Path) -> bool:

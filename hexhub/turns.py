@@ -23,8 +23,13 @@ SETTLE_S = 1.0
 """Far longer than it takes from a row that is seen to a change that is told."""
 
 
-async def rows(store: Store, record: type[R]) -> AsyncIterator[list[R]]:
-    """Every row of a table, in key order. What changes meanwhile may be seen or not."""
+async def rows(
+    store: Store, record: type[R], *, pause_s: float | None = None
+) -> AsyncIterator[list[R]]:
+    """Every row of a table, in key order. What changes meanwhile may be seen or not.
+
+    `pause_s` between two turns: PAUSE_S, or less where somebody waits.
+    """
     fields = store.schema.of(record).key
     after: tuple[str, ...] | None = None
     while True:
@@ -39,7 +44,7 @@ async def rows(store: Store, record: type[R]) -> AsyncIterator[list[R]]:
             return
         after = tuple(getattr(found[-1], field) for field in fields)
         yield found
-        await asyncio.sleep(PAUSE_S)
+        await asyncio.sleep(PAUSE_S if pause_s is None else pause_s)
 
 
 async def pointed_to(store: Store, *, settle_s: float = SETTLE_S) -> set[bytes]:

@@ -114,7 +114,8 @@ class Metrics:
         self.tallies.add(route, method, status, seconds)
 
     async def collect(self) -> None:
-        """Have what other processes counted added."""
+        """Have what other processes counted added, and sums over tables read."""
+        await self.node.sum_up()
         if self.processes.readers is not None:
             await self.processes.readers.collect()
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
+from collections import Counter
 from collections.abc import Iterator
 from itertools import accumulate
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from prometheus_client import Metric
@@ -17,6 +18,8 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from cluster import Figures
+from cluster.files import used_bytes
+from hexhub import turns
 from hexhub.backup.schedule import Schedule
 from hexhub.schema import Kept, Mail, Release
 from hexhub.storage.hybrid import HybridStorage
@@ -49,8 +52,15 @@ class NodeCollector(Collector):
         self.hub: Hub | None = None
         self.listening: Listening | None = None
         self.backups: Schedule | None = None
-        self._sums: dict[str, float] = {}
+        self._sums: Counter[str] = Counter()
         self._summed_at = float("-inf")
+        self._turn = asyncio.Lock()
+
+    async def sum_up(self) -> None:
+        """Read the sums anew when they are old, without holding the loop."""
+        async with self._turn:
+            if self.hub is not None and time.monotonic() - self._summed_at > SUMS_GOOD_FOR_S:
+                self._sums, self._summed_at = await _sums(self.hub), time.monotonic()
 
     def collect(self) -> Iterator[Metric]:
         if self.hub is None:
@@ -65,8 +75,6 @@ class NodeCollector(Collector):
             yield from _backups(self.backups)
 
     def _objects(self, hub: Hub) -> Iterator[Metric]:
-        if time.monotonic() - self._summed_at > SUMS_GOOD_FOR_S:
-            self._sums, self._summed_at = _sums(hub), time.monotonic()
         family = GaugeMetricFamily(
             "hexhub_storage_bytes",
             "Bytes of objects that the tables point to: own tarballs, kept copies of the upstream.",
@@ -126,15 +134,17 @@ def _connections(listening: Listening) -> Iterator[Metric]:
     yield family
 
 
-def _sums(hub: Hub) -> dict[str, float]:
-    own = releases = 0
-    with hub.store.view() as view:
-        for release in view.scan(Release):
-            own, releases = own + release.size, releases + 1
-        kept = sum(row.size for row in view.scan(Kept))
-        mails = sum(1 for _ in view.find(Mail, "due"))
-        failed = sum(1 for mail in view.scan(Mail) if mail.due is None and mail.error)
-    return {"own": own, "kept": kept, "releases": releases, "mails": mails, "failed": failed}
+async def _sums(hub: Hub) -> Counter[str]:
+    sums: Counter[str] = Counter()
+    async for releases in turns.rows(hub.store, Release, pause_s=0):
+        sums["own"] += sum(release.size for release in releases)
+        sums["releases"] += len(releases)
+    async for kept in turns.rows(hub.store, Kept, pause_s=0):
+        sums["kept"] += sum(row.size for row in kept)
+    async for mails in turns.rows(hub.store, Mail, pause_s=0):
+        sums["mails"] += sum(mail.due is not None for mail in mails)
+        sums["failed"] += sum(mail.due is None and bool(mail.error) for mail in mails)
+    return sums
 
 
 def _raft(hub: Hub) -> Iterator[Metric]:
@@ -170,7 +180,7 @@ def _disk(hub: Hub) -> Iterator[Metric]:
         ("hexhub_log_bytes", "raft", "Disk used by the log."),
         ("hexhub_snapshot_bytes", "snapshots", "Disk used by the snapshot."),
     ):
-        yield _gauge(name, meaning, _used(folder / part))
+        yield _gauge(name, meaning, used_bytes(folder / part))
     try:
         taken = (folder / "snapshots" / "META").stat().st_mtime
     except OSError:
@@ -195,17 +205,6 @@ def _figures(figures: Figures) -> Iterator[Metric]:
         buckets=list(zip(bounds, map(float, counts), strict=True)),
         sum_value=figures.syncs.seconds,
     )
-
-
-def _used(folder: Path) -> int:
-    """Blocks on the disk: the files of the tables have holes."""
-    total = 0
-    for path in folder.rglob("*"):
-        try:
-            total += path.stat().st_blocks * 512
-        except OSError:
-            continue
-    return total
 
 
 def _backups(schedule: Schedule) -> Iterator[Metric]:

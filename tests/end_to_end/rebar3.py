@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
-
 from tests.end_to_end.node import Output, run
+from tests.programs import require
 
 TIMEOUT_S = 60.0
 
 
 def require_rebar3() -> None:
     """Skip without rebar3 on a developer's machine; fail in CI, where it has to be."""
-    if shutil.which("rebar3") is not None:
-        return
-    if os.environ.get("CI") == "true":
-        pytest.fail("rebar3 is not installed, and CI has to run it")
-    pytest.skip("rebar3 is not installed")
+    require("rebar3")
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from tests.end_to_end.browser import content
 from tests.end_to_end.node import PASSWORD, RunningNode
+from tests.programs import cannot
 
 CHROMIUM = Path("/usr/bin/chromium")
 FLAGS = [
@@ -32,9 +32,7 @@ PATIENCE_MS = 8000
 def chromium() -> Iterator[Browser]:
     """The browser. Where there is none the tests are skipped, or fail when CI=true."""
     if not CHROMIUM.exists():
-        if os.environ.get("CI") == "true":
-            pytest.fail("chromium is not installed")
-        pytest.skip("chromium is not installed")
+        cannot("chromium is not installed")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
         yield browser

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from aiohttp.web import StreamResponse
 
+from hexhub import turns
 from hexhub.domain import audit
 from hexhub.errors import HubError, NotFound
 from hexhub.formats.version import Version
@@ -18,7 +19,7 @@ from hexhub.jobs import Progress, Work
 from hexhub.repositories.mirror import Mirror
 from hexhub.schema import AllowedName, Kept, Package
 from hexhub.sites.web import pages
-from hexhub.sites.web.admin import gate, jobs, usage
+from hexhub.sites.web.admin import gate, jobs
 from hexhub.sites.web.spoken import counted
 
 routes = Routes(gate.administration)
@@ -56,11 +57,12 @@ def package_of(path: str) -> str:
 
 
 async def sums(hub: Hub) -> dict[str, Sum]:
-    """What is kept, by package; read in slices, for there may be very much."""
+    """What is kept, by package; read in turns, for there may be very much."""
     found: dict[str, Sum] = {}
-    async for row in usage.every(hub.store, Kept):
-        name = package_of(row.path)
-        found.setdefault(name, Sum(name)).add(row)
+    async for rows in turns.rows(hub.store, Kept, pause_s=0):
+        for row in rows:
+            name = package_of(row.path)
+            found.setdefault(name, Sum(name)).add(row)
     return found
 
 

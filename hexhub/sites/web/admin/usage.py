@@ -1,33 +1,18 @@
-"""How much there is: sums over whole tables, read in slices and good for half a minute."""
+"""How much there is: sums over whole tables, read in turns and good for half a minute."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
 
-from cluster import Record
+from cluster.files import used_bytes
+from hexhub import turns
 from hexhub.hub import Hub
-from hexhub.schema import Kept, Key, Release
-
-if TYPE_CHECKING:
-    from cluster import Store
-
-R = TypeVar("R", bound=Record)
+from hexhub.schema import Kept, Release
 
 GOOD_FOR_S = 30.0
-AT_ONCE = 500
-"""Rows that are read before others have their turn."""
-KEYS: dict[type[Record], Callable[[Any], tuple[str, ...]]] = {
-    Release: lambda row: (row.repository, row.package, row.version),
-    Kept: lambda row: (row.path,),
-    Key: lambda row: (row.lookup,),
-}
-"""The tables that are read so, and what keys their rows."""
 PARTS = (("tables", "state"), ("log", "raft"), ("snapshot", "snapshots"))
 """What the tables take on the disk, and the folders of it."""
 
@@ -94,27 +79,15 @@ class Usage:
 
 async def _read(hub: Hub) -> Sums:
     sums = Sums()
-    async for release in every(hub.store, Release):
-        sums.own.setdefault(release.repository, Sum()).add(release.size)
-        sums.docs += release.has_docs
-    async for row in every(hub.store, Kept):
-        kind, below, _ = row.path.partition("/")
-        sums.kept.setdefault(kind if below else "lists", Sum()).add(row.size)
+    async for releases in turns.rows(hub.store, Release, pause_s=0):
+        for release in releases:
+            sums.own.setdefault(release.repository, Sum()).add(release.size)
+            sums.docs += release.has_docs
+    async for kept in turns.rows(hub.store, Kept, pause_s=0):
+        for row in kept:
+            kind, below, _ = row.path.partition("/")
+            sums.kept.setdefault(kind if below else "lists", Sum()).add(row.size)
     return sums
-
-
-async def every(store: Store, record: type[R]) -> AsyncIterator[R]:
-    """Every row of a table, by key, each slice as of its moment; others have turns in between."""
-    after: tuple[str, ...] | None = None
-    while True:
-        with store.view() as view:
-            rows = list(islice(view.scan(record, after=after), AT_ONCE))
-        for row in rows:
-            yield row
-        if len(rows) < AT_ONCE:
-            return
-        after = KEYS[record](rows[-1])
-        await asyncio.sleep(0)
 
 
 async def disk(hub: Hub) -> dict[str, int]:
@@ -123,15 +96,4 @@ async def disk(hub: Hub) -> dict[str, int]:
 
 
 def _disk(folder: Path) -> dict[str, int]:
-    return {name: _used(folder / part) for name, part in PARTS}
-
-
-def _used(folder: Path) -> int:
-    """Blocks on the disk: the files of the tables have holes."""
-    total = 0
-    for path in folder.rglob("*"):
-        try:
-            total += path.stat().st_blocks * 512
-        except OSError:
-            continue
-    return total
+    return {name: used_bytes(folder / part) for name, part in PARTS}
