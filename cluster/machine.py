@@ -56,6 +56,32 @@ class Rows(Protocol):
     def scan(self, space: Space, start: bytes, stop: bytes) -> Iterator[tuple[bytes, bytes]]: ...
 
 
+class _Known:
+    """Rows that are read once: a word looks at most of what it then writes over."""
+
+    __slots__ = ("_found", "_rows")
+
+    def __init__(self, rows: Rows) -> None:
+        self._rows = rows
+        self._found: dict[tuple[Space, bytes], bytes | None] = {}
+
+    def get(self, space: Space, key: bytes) -> bytes | None:
+        if (space, key) not in self._found:
+            self._found[space, key] = self._rows.get(space, key)
+        return self._found[space, key]
+
+    def put(self, space: Space, key: bytes, value: bytes) -> None:
+        self._found[space, key] = value
+        self._rows.put(space, key, value)
+
+    def delete(self, space: Space, key: bytes) -> None:
+        self._found[space, key] = None
+        self._rows.delete(space, key)
+
+    def scan(self, space: Space, start: bytes, stop: bytes) -> Iterator[tuple[bytes, bytes]]:
+        return self._rows.scan(space, start, stop)
+
+
 @dataclass(frozen=True, slots=True)
 class Applied:
     """What one entry did: each proposal's outcome, and the keys of the rows it changed."""
@@ -75,7 +101,7 @@ def apply(index: int, term: int, entry: bytes, rows: Rows) -> Applied:
         if known is not None:
             outcome = Outcome(known[8]) if known else Outcome.REFUSED
         else:
-            outcome = _apply_word(index, proposal.word, rows, changed)
+            outcome = _apply_word(index, proposal.word, _Known(rows), changed)
             rows.put(Space.PROPOSALS, proposal.id, _u64(index) + bytes((outcome,)))
             fresh += proposal.id
         outcomes.append((proposal.id, outcome))

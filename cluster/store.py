@@ -8,7 +8,7 @@ import logging
 import random
 import secrets
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from typing import Concatenate, Final, ParamSpec, Protocol, TypeVar
@@ -201,17 +201,38 @@ class Store:
         nothing. Raises Conflict, NoLeader, OutcomeUnknown, Overloaded, TooLarge, DiskFull,
         KeyInvalid.
         """
+        return await self.transact_behind(_nothing, work, *args, **kwargs)
+
+    async def transact_behind(
+        self,
+        effect: Callable[[], Awaitable[None]],
+        work: Callable[Concatenate[Transaction, P], T],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        """`transact` with an effect outside the tables that its rows will point to.
+
+        `effect` is awaited once, after `work` has run for the first time and before anything is
+        ordered: what `work` refuses leaves no effect, and no row is ever there without it.
+        """
         if self.around is None:
-            return await self._transact(work, *args, **kwargs)
+            return await self._transact(effect, work, *args, **kwargs)
         with self.around(f"{work.__module__.rpartition('.')[2]}.{_name(work)}"):
-            return await self._transact(work, *args, **kwargs)
+            return await self._transact(effect, work, *args, **kwargs)
 
     async def _transact(
-        self, work: Callable[Concatenate[Transaction, P], T], /, *args: P.args, **kwargs: P.kwargs
+        self,
+        effect: Callable[[], Awaitable[None]],
+        work: Callable[Concatenate[Transaction, P], T],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
     ) -> T:
+        result, commit = self._run(work, *args, **kwargs)
+        await effect()
         deadline = self._loop.time() + DEADLINE_SECONDS
-        done, result = await self._run_once(deadline, work, *args, **kwargs)
-        if done:
+        if await self._committed(commit, deadline):
             return result
         try:  # those who lost go one at a time, so that each round lets one through
             await asyncio.wait_for(self._again.acquire(), deadline - self._loop.time())
@@ -220,8 +241,8 @@ class Store:
         try:
             for lost in range(RUNS_MAX - 1):
                 await self._give_way(lost)
-                done, result = await self._run_once(deadline, work, *args, **kwargs)
-                if done:
+                result, commit = self._run(work, *args, **kwargs)
+                if await self._committed(commit, deadline):
                     return result
         finally:
             self._again.release()
@@ -340,24 +361,21 @@ class Store:
         """A snapshot has taken the place of the rows: everything may have changed."""
         self._tell(Change(index, None))
 
-    async def _run_once(
-        self,
-        deadline: float,
-        work: Callable[Concatenate[Transaction, P], T],
-        /,
-        *args: P.args,
-        **kwargs: P.kwargs,
-    ) -> tuple[bool, T]:
-        transaction = Transaction(self._state.read, self.schema)
-        with transaction:
-            result = work(transaction, *args, **kwargs)
-            commit = transaction.commit()
+    def _run(
+        self, work: Callable[Concatenate[Transaction, P], T], /, *args: P.args, **kwargs: P.kwargs
+    ) -> tuple[T, command.Commit | None]:
+        """The result, and the word to ask for; None when nothing was written."""
+        with Transaction(self._state.read, self.schema) as transaction:
+            return work(transaction, *args, **kwargs), transaction.commit()
+
+    async def _committed(self, commit: command.Commit | None, deadline: float) -> bool:
+        """Whether this could be ordered as it was meant; if so it shows."""
         if commit is None:
-            return True, result
+            return True
         outcome, index = await self._order(commit, deadline)
         if outcome is Outcome.COMMITTED:
             await self._visible(index)
-        return outcome is Outcome.COMMITTED, result
+        return outcome is Outcome.COMMITTED
 
     async def propose(self, word: command.Word, deadline: float) -> Outcome:
         """Have one word ordered and applied at most once, however often that takes to ask."""
@@ -493,6 +511,10 @@ def _call(callbacks: list[Callable[[Change], None]], change: Change) -> None:
             callback(change)
         except Exception:
             log.exception("a subscriber failed at entry %d", change.index)
+
+
+async def _nothing() -> None:
+    """No effect outside the tables."""
 
 
 def _name(work: Callable[..., object]) -> str:

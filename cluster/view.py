@@ -142,11 +142,12 @@ class Transaction(View):
     A scan sees the writes made before it began.
     """
 
-    __slots__ = ("_points", "_ranges", "_writes")
+    __slots__ = ("_points", "_ranges", "_seen", "_writes")
 
     def __init__(self, open_reading: Callable[[], Reading], schema: Schema) -> None:
         super().__init__(open_reading, schema)
         self._points: dict[bytes, int] = {}
+        self._seen: dict[bytes, Any] = {}
         self._ranges: list[_Watched] = []
         self._writes: dict[bytes, _Put] = {}
 
@@ -187,9 +188,12 @@ class Transaction(View):
     def _get(self, table: Table[R], key: bytes) -> R | None:
         if (own := self._writes.get(key)) is not None:
             return own.record
-        row = self._rows.get(key)
-        self._points[key] = machine.changed_at(row)
-        return None if row is None else table.decode(machine.record_of(row))
+        if key not in self._seen:
+            row = self._rows.get(key)
+            self._points[key] = machine.changed_at(row)
+            self._seen[key] = None if row is None else table.decode(machine.record_of(row))
+        found: R | None = self._seen[key]
+        return found
 
     def _scan(self, table: Table[R], start: bytes, stop: bytes, reverse: bool) -> Iterator[R]:
         written = {key: put for key, put in self._writes.items() if start <= key < stop}

@@ -92,7 +92,7 @@ def _get(view: View, package: Package, version: Version) -> Release:
     return release
 
 
-def check_publish(
+def _check_publish(
     view: View,
     origin: Origin,
     repository: str,
@@ -142,7 +142,7 @@ def publish(
 
     `tell`: whether the owners get a mail. `published_at`: when it was published elsewhere before.
     """
-    check_publish(tx, origin, repository, candidate, replace, dependency_check, now, upstream)
+    _check_publish(tx, origin, repository, candidate, replace, dependency_check, now, upstream)
     actor = origin.actor
     package = tx.get(Package, repository, candidate.name)
     new = package is None

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 
 from hexhub.errors import Malformed
+from hexhub.formats.checksum import Buffer, sha256
 from hexhub.formats.file_tree import SIZE_MAX as CONTENTS_SIZE_MAX, Entry, FileTree, tar_size_max
 from hexhub.formats.inflate import inflate
-from hexhub.formats.tarball import Buffer
 from hexhub.formats.version import Version
 
 __all__ = ["ARCHIVE_SIZE_MAX", "CONTENTS_SIZE_MAX", "DocsArchive", "Entry", "check"]
@@ -53,7 +52,7 @@ def _check_view(view: memoryview) -> DocsArchive:
         raise Malformed("index.html missing")
     if any(map(_is_version, tree.top_level_names())):
         raise Malformed("root file or directory name not allowed to match a semver version")
-    return DocsArchive(hashlib.sha256(view).digest(), len(view), tree.size, tuple(tree.entries))
+    return DocsArchive(sha256(view), len(view), tree.size, tuple(tree.entries))
 
 
 def _is_version(name: str) -> bool:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
-import mmap
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain, islice
-from typing import TypeAlias, TypeVar
+from typing import TypeVar
 
 from hexhub.errors import Malformed
+from hexhub.formats.checksum import Buffer, sha256
 from hexhub.formats.erlang_text import SIZE_MAX as METADATA_SIZE_MAX, parse_config
 from hexhub.formats.file_tree import SIZE_MAX as CONTENTS_SIZE_MAX, Entry, FileTree, tar_size_max
 from hexhub.formats.inflate import inflate
@@ -23,18 +22,22 @@ __all__ = [
     "TARBALL_SIZE_MAX",
     "Buffer",
     "Entry",
+    "TakesLonger",
     "Tarball",
     "read",
     "read_metadata",
+    "read_quickly",
 ]
 
 T = TypeVar("T")
-Buffer: TypeAlias = bytes | bytearray | memoryview | mmap.mmap
 
 TARBALL_SIZE_MAX = 16_777_216  # bytes
 VERSION_SIZE_MAX = 32
 CHECKSUM_SIZE_MAX = 128
 WARNINGS_MAX = 20
+QUICK_METADATA_MAX = 4 * 1024
+QUICK_CONTENTS_MAX = 128 * 1024
+"""Bytes, uncompressed, that are read in half a millisecond as a rule, and in 8 at worst."""
 RESERVED_FILE = "hex_metadata.config"  # clients write this file beside the contents
 
 _SIZES_MAX = {
@@ -68,6 +71,10 @@ class Tarball:
     warnings: tuple[str, ...] = ()
 
 
+class TakesLonger(Exception):
+    """Reading this to its end takes longer than was wanted; nothing is known of it."""
+
+
 def read(data: Buffer) -> Tarball:
     """Read a whole tarball as strictly as publishing demands. Raises Malformed.
 
@@ -76,22 +83,30 @@ def read(data: Buffer) -> Tarball:
     return _read(data, contents=True)
 
 
+def read_quickly(data: Buffer) -> Tarball:
+    """`read` where it is done soon. Raises Malformed, and TakesLonger for what is larger.
+
+    A thread would keep the interpreter, and the event loop waiting, for as long.
+    """
+    return _read(data, contents=True, quick=True)
+
+
 def read_metadata(data: Buffer) -> Tarball:
     """Read all but the contents of a tarball: who may publish depends on the name inside. Raises Malformed."""
     return _read(data, contents=False)
 
 
-def _read(data: Buffer, *, contents: bool) -> Tarball:
+def _read(data: Buffer, *, contents: bool, quick: bool = False) -> Tarball:
     with memoryview(data) as view:
         try:
-            return _read_view(view, contents=contents)
+            return _read_view(view, contents=contents, quick=quick)
         except Malformed as error:
             problem = str(error)
     # A new error, since the frames of the old one hold slices of the view: a mapped file could not be closed.
     raise Malformed(problem)
 
 
-def _read_view(view: memoryview, *, contents: bool) -> Tarball:
+def _read_view(view: memoryview, *, contents: bool, quick: bool) -> Tarball:
     if len(view) > TARBALL_SIZE_MAX:
         raise Malformed("too big")
     files = _outer_files(view)
@@ -99,17 +114,19 @@ def _read_view(view: memoryview, *, contents: bool) -> Tarball:
     if bytes(version) != b"3":
         raise Malformed(f"unsupported version: <<{quoted(bytes(version).decode('latin-1'))}>>")
     inner_checksum = _check_inner(bytes(checksum), (version, config, archive))
+    if quick and len(config) > QUICK_METADATA_MAX:
+        raise TakesLonger
     metadata = _metadata(bytes(config))
     tree = FileTree()
     if contents:
-        for _ in _contents(archive, tree):
+        for _ in _contents(archive, tree, quick=quick):
             pass
     return Tarball(
         name=_text(metadata.get("name")),
         version=_text(metadata.get("version")),
         metadata=metadata,
         inner_checksum=inner_checksum,
-        outer_checksum=hashlib.sha256(view).digest(),
+        outer_checksum=sha256(view),
         size=len(view),
         contents_size=tree.size,
         files=tuple(tree.entries),
@@ -141,15 +158,13 @@ def _check_inner(said: bytes, parts: tuple[memoryview, ...]) -> bytes:
     """The inner checksum, computed and compared with what CHECKSUM says."""
     if _CHECKSUM.fullmatch(said) is None:
         raise Malformed("invalid checksum: CHECKSUM must be 64 hex digits")
-    digest = hashlib.sha256()
-    for part in parts:
-        digest.update(part)
-    if digest.digest() != bytes.fromhex(said.decode("ascii")):
+    found = sha256(*parts)
+    if found != bytes.fromhex(said.decode("ascii")):
         raise Malformed(
             f"tarball checksum mismatch: CHECKSUM says {said.decode('ascii').lower()}, "
-            f"the files have {digest.hexdigest()}"
+            f"the files have {found.hex()}"
         )
-    return digest.digest()
+    return found
 
 
 def _metadata(config: bytes) -> dict[str, object]:
@@ -181,13 +196,23 @@ def _check_texts(value: object) -> None:
 
 
 def _contents(
-    archive: memoryview, tree: FileTree
+    archive: memoryview, tree: FileTree, *, quick: bool
 ) -> Iterator[tuple[Entry, Iterator[bytes | memoryview]]]:
     """The entries of contents.tar.gz with their data, checked as one tree at the end."""
     tar = inflate([archive], size_max=tar_size_max(), too_big="too big (uncompressed)")
+    if quick:
+        tar = _at_most(QUICK_CONTENTS_MAX, tar)
     yield from _prefixed("inner tarball error, ", tree.read(tar))
     if any(name.lower() == RESERVED_FILE for name in tree.top_level_names()):
         raise Malformed(f"inner tarball error, {RESERVED_FILE}: the name is reserved")
+
+
+def _at_most(size: int, chunks: Iterator[bytes]) -> Iterator[bytes]:
+    for chunk in chunks:
+        size -= len(chunk)
+        if size < 0:
+            raise TakesLonger
+        yield chunk
 
 
 def _prefixed(prefix: str, items: Iterator[T]) -> Iterator[T]:

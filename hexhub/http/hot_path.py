@@ -109,11 +109,11 @@ class HotAnswers:
 
     def find(self, asked: Asked) -> Answer | None:
         """The answer to a recognised request, if it is known and holds."""
-        answer = self._of(asked, asked.method)
-        if answer is not None and asked.tags and listed(asked.tags, answer.kept.etag):
-            answer = self._of(asked, b"304") if asked.method == b"GET" else None
+        answer = self._unchanged(asked) if asked.tags else None
         if answer is None:
-            return None
+            answer = self._of(asked, asked.method)
+            if answer is None or (asked.tags and listed(asked.tags, answer.kept.etag)):
+                return None
         kept = answer.kept
         if not self.marks.holds(kept.stamp) or (
             kept.until is not None and kept.until <= self.now()
@@ -123,6 +123,11 @@ class HotAnswers:
         if kept.credential and not self._lent():
             return None
         return answer
+
+    def _unchanged(self, asked: Asked) -> Answer | None:
+        """The 304 for a GET that names the tag; whoever has the body may never ask for it again."""
+        answer = self._of(asked, b"304") if asked.method == b"GET" else None
+        return answer if answer is not None and listed(asked.tags, answer.kept.etag) else None
 
     def _of(self, asked: Asked, kind: bytes) -> Answer | None:
         answer = self._answers.get((asked.target, kind, asked.credential))

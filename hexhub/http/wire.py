@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from typing import TypeAlias
 
 Body: TypeAlias = "bytes | memoryview"
@@ -14,6 +15,8 @@ STALL_S = 60.0
 """A client that takes nothing for so long is taken for gone."""
 JOINED_MAX = 8 * 1024
 """Bodies up to here are cheaper copied behind their head than sent in two parts."""
+MSG_MORE = getattr(socket, "MSG_MORE", 0)
+"""Says that more follows at once; 0 where the system cannot be told."""
 TURN = 2 << 20
 """Bytes of a file before others get their turn."""
 
@@ -46,6 +49,19 @@ def open_file(path: str, size: int) -> int | None:
     return None
 
 
+def _write_more(fd: int, data: bytes) -> int:
+    """Write what is not the last; how much the socket took.
+
+    A head sent by itself wakes the client, which then reads while the file arrives: TCP's work is
+    done piece by piece whenever the client lets go of its end, at half the speed.
+    """
+    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0, fileno=fd)
+    try:
+        return sock.send(data, MSG_MORE)
+    finally:
+        sock.detach()
+
+
 class Sending:
     """A head and a file on their way to a socket. Closes the file when it is done."""
 
@@ -59,7 +75,7 @@ class Sending:
         """Send what the socket takes; whether that was all. Raises OSError when the client is gone."""
         try:
             while self._head:
-                self._head = self._head[os.write(fd, self._head) :]
+                self._head = self._head[_write_more(fd, self._head) :]
             while self._at < self._size:
                 sent = os.sendfile(fd, self._file, self._at, min(TURN, self._size - self._at))
                 if sent == 0:

@@ -111,21 +111,17 @@ class LocalStorage:
         if self._renew(spooled.checksum, spooled.size):
             spooled.path.unlink(missing_ok=True)
             return
-        made = not target.parent.exists()
-        target.parent.mkdir(exist_ok=True)
         if spooled.data is None:
             _sync(spooled.path)
         else:
             _write(spooled.path, spooled.data)
         try:
-            spooled.path.replace(target)
-        except OSError as error:
-            if error.errno != errno.EXDEV:
-                raise
-            _copy(spooled.path, target)
-        sync_folder(target.parent)
-        if made:
+            _move(spooled.path, target)
+        except FileNotFoundError:
+            target.parent.mkdir(exist_ok=True)
             sync_folder(self._folder)
+            _move(spooled.path, target)
+        sync_folder(target.parent)
         if spooled.checksum in self._damaged:
             self._damaged.discard(spooled.checksum)
             self.repaired += 1
@@ -246,18 +242,31 @@ def _sync(path: Path) -> None:
 
 
 def _write(path: Path, data: bytes) -> None:
-    """Make a private file of these bytes, durably; none when that fails."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    """Make a private file of these bytes, durably; none when that fails.
+
+    Each call to the system lets other threads run and waits for its turn afterwards, so there are
+    few: the file is opened to be synced with each write.
+    """
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_SYNC, 0o600)
     try:
         view = memoryview(data)
         while view:
             view = view[os.write(descriptor, view) :]
-        os.fsync(descriptor)
     except OSError:
         path.unlink(missing_ok=True)
         raise
     finally:
         os.close(descriptor)
+
+
+def _move(path: Path, target: Path) -> None:
+    """Give a file its place, on another file system too. Raises FileNotFoundError without a folder."""
+    try:
+        os.rename(path, target)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        _copy(path, target)
 
 
 def _copy(path: Path, target: Path) -> None:

@@ -14,12 +14,11 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 from hexhub.errors import TooLarge, Unavailable
+from hexhub.formats.checksum import sha256
 from hexhub.storage import Spooled
 from hexhub.storage.local import full_or
 
 FLUSH_AT = 1 << 20
-HASHED_AT_ONCE = 2047
-"""Above this hashlib lets other threads take the interpreter, which is long in coming back."""
 TAKEN_MAX = 128
 """Bodies on their way in at once; each may hold a megabyte of memory and twenty of disk."""
 TAKEN_FROM_ONE_MAX = 32
@@ -40,10 +39,7 @@ class Spool:
     def small(self, data: bytes) -> Spooled:
         """A body in memory, and where its file will be when it is put."""
         path = self._folder / f"{next(self._names):x}"
-        digest = hashlib.sha256()
-        for start in range(0, len(data), HASHED_AT_ONCE):
-            digest.update(data[start : start + HASHED_AT_ONCE])
-        return Spooled(path, len(data), digest.digest(), data)
+        return Spooled(path, len(data), sha256(data), data)
 
     @asynccontextmanager
     async def take(

@@ -259,6 +259,43 @@ async def test_a_barrier_returns_on_a_node_that_leads(node: Node) -> None:
     await node.store.barrier()
 
 
+async def test_an_effect_comes_before_the_rows_and_once_however_often_work_runs(node: Node) -> None:
+    effects: list[int] = []
+    runs: list[int] = []
+
+    def work(tx: Transaction) -> int:
+        runs.append(tx.applied)
+        return increment(tx, "c")
+
+    async def effect() -> None:
+        with node.store.view() as view:
+            assert view.get(Counter, "c") is None
+        effects.append(await node.store.transact(increment, "c"))  # gets in between
+
+    assert await node.store.transact_behind(effect, work) == 2
+    assert (effects, len(runs)) == ([1], 2)
+
+
+async def test_what_work_refuses_has_no_effect_and_what_fails_writes_nothing(node: Node) -> None:
+    effects: list[str] = []
+
+    async def effect() -> None:
+        effects.append("made")
+        raise OSError("no room")
+
+    def refuse(tx: Transaction) -> None:
+        tx.put(Note(shelf="a", title="t"))
+        raise LookupError("no")
+
+    with pytest.raises(LookupError, match="no"):
+        await node.store.transact_behind(effect, refuse)
+    assert not effects
+    with pytest.raises(OSError, match="no room"):
+        await node.store.transact_behind(effect, put, Note(shelf="a", title="t"))
+    with node.store.view() as view:
+        assert view.get(Note, "a", "t") is None
+
+
 async def test_the_keyword_arguments_of_work_are_its_own(node: Node) -> None:
     def work(tx: Transaction, *, work: str, deadline: str) -> str:
         return work + deadline

@@ -351,16 +351,27 @@ def _full(monkeypatch: pytest.MonkeyPatch, call: str, folder: Path) -> None:
     monkeypatch.setattr(os, call, fails)
 
 
-@pytest.mark.parametrize("call", ["write", "fsync", "open"])
+@pytest.mark.parametrize(
+    ("call", "size"),
+    # A small body is synced as it is written.
+    [("write", 0), ("write", 300_000), ("fsync", 300_000), ("open", 0), ("open", 300_000)],
+)
 @pytest.mark.parametrize("what", ["package", "docs"])
 async def test_a_full_disk_is_503_and_leaves_nothing(
-    hub: TestHub, mara: Person, name: str, call: str, what: str, monkeypatch: pytest.MonkeyPatch
+    hub: TestHub,
+    mara: Person,
+    name: str,
+    call: str,
+    size: int,
+    what: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     data = hub.folder / "data"
     if what == "docs":
         await mara.publish(package(name))
     path = "/api/publish" if what == "package" else f"/api/packages/{name}/releases/1.0.0/docs"
-    body = package(name) if what == "package" else docs(name)
+    text = name + os.urandom(size).hex()
+    body = package(name, text=text) if what == "package" else docs(text)
     before = hub.hub.store.applied, hub.traces()
     with monkeypatch.context() as patch:
         for folder in ("spool", "storage", "blobs"):

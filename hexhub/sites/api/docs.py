@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from aiohttp.web import Response, StreamResponse
 
 from hexhub.domain import docs, permissions, releases
@@ -47,8 +49,8 @@ async def publish(call: Call) -> StreamResponse:
         releases.find(view, call.actor, repository(call), path["name"], path["version"])
     async with bodies.upload(call) as spooled:
         await in_unpacking(call, spooled, docs_archive.check)
-        await hub.storage.put(spooled)
-        release = await hub.store.transact(
+        release = await hub.store.transact_behind(
+            partial(hub.storage.put, spooled),
             docs.publish,
             call.origin,
             repository(call),

@@ -7,6 +7,7 @@ import mmap
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import date
+from functools import partial
 from typing import TypeAlias, TypeVar
 
 from aiohttp.web import StreamResponse
@@ -75,7 +76,7 @@ async def publish_named(call: Call) -> StreamResponse:
             view, call.actor, repository(call), call.path["name"], "maintainer"
         )
     async with bodies.upload(call) as spooled:
-        read = await in_unpacking(call, spooled, tarball.read)
+        read = await in_unpacking(call, spooled, tarball.read, tarball.read_quickly)
         if read.metadata.get("name") != call.path["name"]:
             raise Invalid({"name": "metadata does not match package name"})
         return await _publish(call, spooled, _checked(call, read))
@@ -86,16 +87,19 @@ async def publish_named(call: Call) -> StreamResponse:
 async def publish(call: Call) -> StreamResponse:
     """Publish; which package it is stands in the tarball (Hex 2.2 and older, Gleam)."""
     async with bodies.upload(call) as spooled:
-        # One visit to the threads where it cannot be long; the order of judging stays the same.
-        read_first = _read_both if spooled.data and not call.actor.anonymous else _read_first
-        first, whole = await in_unpacking(call, spooled, read_first)
+        # All at once where it cannot be long; the order of judging stays the same.
+        if spooled.data and not call.actor.anonymous:
+            first, whole = await in_unpacking(call, spooled, _read_both, _read_both_quickly)
+        else:
+            first, whole = await in_unpacking(call, spooled, _read_first)
         permissions.require_credentials(call.actor)
         permissions.require_verified(call.actor)
         name = str(first.metadata.get("name"))
         if rules.package_name(name) not in (None, rules.RESERVED):
             permissions.require_write(call.actor)
             raise Invalid({"name": rules.package_name(first.metadata.get("name")) or rules.BLANK})
-        permissions.require_write(call.actor, known_package(call, name))
+        known = known_package(call, name)
+        permissions.require_write(call.actor, known)
         otp.check_write(call)
         with call.hub.store.view() as view:
             permissions.require_owner(view, call.actor, repository(call), name, "maintainer")
@@ -103,7 +107,8 @@ async def publish(call: Call) -> StreamResponse:
             whole = await in_unpacking(call, spooled, tarball.read)
         if isinstance(whole, Malformed):
             raise Invalid({"tar": str(whole)})
-        return await _publish(call, spooled, _checked(call, whole))
+        candidate = candidates.check(whole, repository(call), new=known is None)
+        return await _publish(call, spooled, candidate)
 
 
 Reading: TypeAlias = tuple[tarball.Tarball, tarball.Tarball | Malformed | None]
@@ -114,12 +119,18 @@ def _read_first(data: tarball.Buffer) -> Reading:
     return tarball.read_metadata(data), None
 
 
-def _read_both(data: tarball.Buffer) -> Reading:
+def _read_both(
+    data: tarball.Buffer, read: Callable[[tarball.Buffer], tarball.Tarball] = tarball.read
+) -> Reading:
     try:
-        whole = tarball.read(data)
+        whole = read(data)
     except Malformed as error:
         return tarball.read_metadata(data), Malformed(str(error))
     return whole, whole
+
+
+def _read_both_quickly(data: tarball.Buffer) -> Reading:
+    return _read_both(data, tarball.read_quickly)
 
 
 def _checked(call: Call, read: tarball.Tarball) -> Candidate:
@@ -128,8 +139,16 @@ def _checked(call: Call, read: tarball.Tarball) -> Candidate:
     return candidates.check(read, repository(call), new=not known)
 
 
-async def in_unpacking(call: Call, spooled: Spooled, read: Callable[[tarball.Buffer], T]) -> T:
-    """Run a reader over a spooled body on a thread. Raises Invalid for the field `tar`."""
+async def in_unpacking(
+    call: Call,
+    spooled: Spooled,
+    read: Callable[[tarball.Buffer], T],
+    read_quickly: Callable[[tarball.Buffer], T] | None = None,
+) -> T:
+    """Run a reader over a spooled body on a thread. Raises Invalid for the field `tar`.
+
+    `read_quickly` does the same at once for a small one, or raises TakesLonger.
+    """
 
     def run() -> T:
         if spooled.size == 0:
@@ -148,6 +167,9 @@ async def in_unpacking(call: Call, spooled: Spooled, read: Callable[[tarball.Buf
         raise Malformed(problem)
 
     try:
+        if read_quickly is not None and spooled.data:
+            with suppress(tarball.TakesLonger):
+                return read_quickly(spooled.data)
         return await asyncio.get_running_loop().run_in_executor(call.hub.unpacking, run)
     except Malformed as error:
         raise Invalid({"tar": str(error)}) from error
@@ -156,7 +178,7 @@ async def in_unpacking(call: Call, spooled: Spooled, read: Callable[[tarball.Buf
 async def _publish(call: Call, spooled: Spooled, candidate: Candidate) -> StreamResponse:
     """Blob first, then one transaction: a pointer to nothing can never exist.
 
-    The rules are asked before as well, so that a publish that they refuse leaves nothing behind.
+    The rules are asked before the blob is put, so a publish that they refuse leaves nothing behind.
     """
     hub = call.hub
     arguments = (
@@ -169,10 +191,9 @@ async def _publish(call: Call, spooled: Spooled, candidate: Candidate) -> Stream
         await _upstream_says(call, candidate),
     )
     try:
-        with hub.store.view() as view:
-            releases.check_publish(view, *arguments)
-        await hub.storage.put(spooled)
-        published = await hub.store.transact(releases.publish, *arguments)
+        published = await hub.store.transact_behind(
+            partial(hub.storage.put, spooled), releases.publish, *arguments
+        )
     except releases.AlreadyPublished:
         call.message = responses.quoted_message("this exact release is already published")
         raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime
+from functools import partial
 
 from aiohttp.web import StreamResponse
 
@@ -78,13 +79,14 @@ async def release(call: Call) -> StreamResponse:
         origin = _publisher(call, repository, candidate.name)
         # What it needs may come later, or never: it was good where it was published.
         arguments = (origin, repository, candidate, False, "off", call.now)
-        with hub.store.view() as view:
-            releases.check_publish(view, *arguments)
-        await hub.storage.put(spooled)
         # Nobody wants a mail for each of a thousand releases that are years old, nor should a
         # cooldown hold them back as if they were new.
-        await hub.store.transact(
-            releases.publish, *arguments, tell=False, published_at=_published_at(call)
+        await hub.store.transact_behind(
+            partial(hub.storage.put, spooled),
+            releases.publish,
+            *arguments,
+            tell=False,
+            published_at=_published_at(call),
         )
     return answer(value | {"state": "imported"})
 
@@ -152,10 +154,11 @@ async def documentation(call: Call) -> StreamResponse:
             return answer({"state": "would be imported"})
         if found is None:
             raise NotFound(f"there is no release {package} {version}")
-        await hub.storage.put(spooled)
         origin = _publisher(call, repository, package)
-        await hub.store.transact(
-            docs.publish, origin, repository, package, version, spooled.checksum, call.now
+        await hub.store.transact_behind(
+            partial(hub.storage.put, spooled),
+            docs.publish,
+            *(origin, repository, package, version, spooled.checksum, call.now),
         )
     return answer({"state": "imported"})
 

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import mmap
 import tracemalloc
+from collections.abc import Callable
 from pprint import pformat
 from typing import Any
 
@@ -17,8 +18,11 @@ from hexhub.formats.tarball import (
     CONTENTS_SIZE_MAX,
     METADATA_SIZE_MAX,
     TARBALL_SIZE_MAX,
+    TakesLonger,
+    Tarball,
     read,
     read_metadata,
+    read_quickly,
 )
 from tests.hexhub.formats.archives import (
     END,
@@ -260,6 +264,41 @@ def test_contents_are_never_whole_in_memory(size: int) -> None:
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 2**20
+
+
+def said(reading: Callable[[bytes], Tarball], data: bytes) -> Tarball | str:
+    try:
+        return reading(data)
+    except Malformed as error:
+        return str(error)
+
+
+@pytest.mark.parametrize("case", [*GOOD, *BAD, *LENIENT], ids=lambda case: case["file"])
+def test_a_quick_reading_says_the_same_or_nothing(case: dict[str, Any]) -> None:
+    (path,) = GOLDEN.glob(f"*/{case['file']}")
+    data = path.read_bytes()
+    with contextlib.suppress(TakesLonger):
+        assert said(read_quickly, data) == said(read, data)
+
+
+@pytest.mark.parametrize(
+    ("data", "long"),
+    [
+        (package(), False),
+        (package(file("a", bytes(100_000))), False),
+        (package(file("a", bytes(200_000))), True),
+        (package(b"x" * 5_000_000), False),  # wrong from its first bytes on
+        (package(file("a", bytes(200_000)) + b"x" * 1000), True),
+        (package(metadata=METADATA + b'{<<"a">>,[' + b"1," * 2000 + b"1]}.\n"), False),
+        (package(metadata=METADATA + b'{<<"a">>,[' + b"1," * 4000 + b"1]}.\n"), True),
+    ],
+)
+def test_what_takes_longer_is_not_begun_quickly(data: bytes, long: bool) -> None:
+    if long:
+        with pytest.raises(TakesLonger):
+            read_quickly(data)
+    else:
+        assert said(read_quickly, data) == said(read, data)
 
 
 @given(st.binary(max_size=700))

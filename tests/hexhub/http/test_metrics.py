@@ -26,6 +26,13 @@ async def scraped(hub: TestHub) -> str:
     return answer.body.decode()
 
 
+def value(text: str, name: str) -> float:
+    """One figure of what was scraped."""
+    found = re.search(rf"^{re.escape(name)} (\S+)$", text, flags=re.M)
+    assert found is not None, name
+    return float(found[1])
+
+
 def expressions() -> list[str]:
     """Every PromQL expression of docs/monitoring."""
     dashboard = json.loads((ROOT / "docs/monitoring/dashboard.json").read_text())
@@ -63,6 +70,17 @@ async def test_the_page_names_every_metric_with_its_type(tmp_path: Path) -> None
     assert {name: kind for name, kind in listed.items() if name not in only_when_used} == there
 
 
+async def test_a_304_is_hot_though_nobody_here_ever_asked_for_the_body(hub: TestHub) -> None:
+    await (await hub.user("mara")).publish(package("decimal"))
+    head = await hub.nobody.request("HEAD", "/packages/decimal")
+    asked = {"If-None-Match": head.headers["ETag"]}
+    async with ClientSession() as session:
+        for _ in range(3):
+            async with session.get(f"{hub.url}/packages/decimal", headers=asked) as got:
+                assert got.status == 304
+    assert value(await scraped(hub), "hexhub_http_hot_answers_total") == 2
+
+
 async def test_a_write_shows_in_the_time_of_the_disk_and_a_hot_answer_in_its_count(
     hub: TestHub,
 ) -> None:
@@ -75,11 +93,6 @@ async def test_a_write_shows_in_the_time_of_the_disk_and_a_hot_answer_in_its_cou
                 assert got.status == 200
                 await got.read()
     after = await scraped(hub)
-
-    def value(text: str, name: str) -> float:
-        found = re.search(rf"^{re.escape(name)} (\S+)$", text, flags=re.M)
-        assert found is not None, name
-        return float(found[1])
 
     syncs = "hexhub_log_fsync_duration_seconds_count"
     assert value(after, syncs) >= value(before, syncs) + 2

@@ -84,22 +84,31 @@ async def test_an_object_is_synced_before_it_has_its_name_and_the_folder_after(
     storage: LocalStorage, spool: Spool, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     steps: list[str] = []
-    real_fsync, real_replace = os.fsync, Path.replace
+    real_open, real_fsync, real_rename = os.open, os.fsync, os.rename
+
+    def opened(path: Any, flags: int, *mode: int) -> int:
+        if flags & os.O_SYNC == os.O_SYNC:
+            steps.append("synced as it is written")
+        return real_open(path, flags, *mode)
 
     def fsync(descriptor: int) -> None:
         synced = os.readlink(f"/proc/self/fd/{descriptor}")
         steps.append("folder" if Path(synced).is_dir() else "file")
         real_fsync(descriptor)
 
-    def replace(self: Path, target: Any) -> Path:
+    def rename(path: Path, target: Path) -> None:
+        real_rename(path, target)
         steps.append("rename")
-        return real_replace(self, target)
 
+    monkeypatch.setattr(os, "open", opened)
     monkeypatch.setattr(os, "fsync", fsync)
-    monkeypatch.setattr(Path, "replace", replace)
+    monkeypatch.setattr(os, "rename", rename)
     await _put(storage, spool, b"body")
-    assert steps == ["file", "rename", "folder", "folder"]
-    assert len(_objects(folder)) == 1
+    assert steps == ["file", "folder", "rename", "folder"]
+    steps.clear()
+    await storage.put(spool.small(b"a small one"))
+    assert steps == ["synced as it is written", "folder", "rename", "folder"]
+    assert len(_objects(folder)) == 2
 
 
 async def test_an_object_is_kept_once(storage: LocalStorage, spool: Spool, folder: Path) -> None:
