@@ -20,6 +20,7 @@ from hexhub.schema import PUBLIC, Downloads, Package, Release
 from hexhub.search import query as language
 from hexhub.search.orders import Order, Recent, sort_key
 from hexhub.search.query import Query
+from hexhub.search.words import Words
 
 if TYPE_CHECKING:
     from cluster import Store, View
@@ -82,6 +83,7 @@ class Catalogue:
         self._day: date | None = None
         self._counted: set[Name] = set()
         """Packages that were downloaded today, which counts from tomorrow on."""
+        self._words = Words()
         self._orders: dict[str, Order[Listed]] = {}
         self._recent: Recent[Published] | None = None
         self._found: dict[Asked, list[Listed]] = {}
@@ -119,6 +121,7 @@ class Catalogue:
 
     def _moved(self, key: Name, before: Listed | None, after: Listed | None) -> None:
         self._found.clear()
+        self._words.move(key, before.words if before else None, after.words if after else None)
         for order in self._orders.values():
             order.move(before, after)
         if self._recent is not None:
@@ -153,13 +156,13 @@ class Catalogue:
         if query == EVERYTHING:
             return [each for each in self._in_order(sort) if each.repository in wanted]
         order = "updated_after" if query.updated_after is not None else sort
-        words = language.stems(query.description or "")
-        text_words = language.stems(query.text)
-        found = [
-            each
-            for each in self._in_order("name" if order == "relevance" else order)
-            if each.repository in wanted and _matches(each, query, words, text_words)
-        ]
+        by = "name" if order == "relevance" else order
+        if query.text:
+            keys = (key for key in self._words.matching(query.text) if key[0] in wanted)
+            listed = sorted((self.listed[key] for key in keys), key=sort_key(by))
+        else:
+            listed = [each for each in self._in_order(by) if each.repository in wanted]
+        found = _matching(listed, query)
         if order == "relevance":
             found.sort(key=lambda each: _rank(each, query.text))
         return found
@@ -239,35 +242,25 @@ def _interned(texts: set[str]) -> frozenset[str]:
     return frozenset(map(sys.intern, texts))
 
 
-def _matches(each: Listed, query: Query, words: frozenset[str], text_words: frozenset[str]) -> bool:
-    if query.text and not _text_matches(each, query.text, text_words):
-        return False
-    if query.name is not None and not language.pattern_matches(
-        each.repository, each.name, query.name
-    ):
-        return False
-    if query.description is not None and words.isdisjoint(each.words):
-        return False
-    if query.build_tool is not None and query.build_tool not in each.build_tools:
-        return False
-    if query.updated_after is not None and each.updated_at < query.updated_after:
-        return False
+def _matching(listed: list[Listed], query: Query) -> list[Listed]:
+    """Those that match all but the text, in the same order; each part leaves fewer to the next."""
+    if query.name is not None:
+        matches, name = language.pattern_matches, query.name
+        listed = [each for each in listed if matches(each.repository, each.name, name)]
+    if query.description is not None:
+        words = language.stems(query.description)
+        listed = [each for each in listed if not words.isdisjoint(each.words)]
+    if query.build_tool is not None:
+        listed = [each for each in listed if query.build_tool in each.build_tools]
+    if query.updated_after is not None:
+        listed = [each for each in listed if each.updated_at >= query.updated_after]
     if query.depends is not None:
         repository, _, name = query.depends.rpartition(":")
-        if f"{repository or PUBLIC}/{name}" not in each.requires:
-            return False
-    return all(language.contains(each.extra, wanted) for wanted in query.extra)
-
-
-def _text_matches(each: Listed, text: str, words: frozenset[str]) -> bool:
-    if language.name_matches(each.name.lower(), text) or not words.isdisjoint(each.words):
-        return True
-    repository, slash, name = text.partition("/")
-    return (
-        bool(slash)
-        and each.repository == repository
-        and language.name_matches(each.name.lower(), name)
-    )
+        required = f"{repository or PUBLIC}/{name}"
+        listed = [each for each in listed if required in each.requires]
+    for wanted in query.extra:
+        listed = [each for each in listed if language.contains(each.extra, wanted)]
+    return listed
 
 
 def _rank(each: Listed, text: str) -> tuple[int, int, int]:

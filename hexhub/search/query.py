@@ -11,6 +11,8 @@ from typing import Any
 TOKEN = re.compile(r'([^\s:"]+):(?:"([^"]*)"?|(\S*))|(\S+)')
 FILTERS = ("name", "description", "depends", "build_tool", "updated_after")
 LENGTH_MAX = 500
+ANYWHERE_MIN = 3
+"""Texts of so many characters match anywhere in a name, shorter ones only a whole name."""
 STOP_WORDS = frozenset(
     [
         "a",
@@ -89,8 +91,8 @@ def _time(text: str) -> datetime | None:
 
 
 def name_matches(name: str, wanted: str) -> bool:
-    """Texts of three and more characters match anywhere, shorter ones only exactly."""
-    return wanted in name if len(wanted) >= 3 else wanted == name
+    """Whether a name holds a text, or is one that is shorter than ANYWHERE_MIN."""
+    return wanted in name if len(wanted) >= ANYWHERE_MIN else wanted == name
 
 
 def pattern_matches(repository: str, name: str, pattern: str) -> bool:
