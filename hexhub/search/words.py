@@ -18,11 +18,12 @@ class Words:
     """Keys of packages by their folded names and by the stems of their descriptions."""
 
     def __init__(self) -> None:
-        self._by_name: dict[str, set[Name]] = {}
+        self._by_name: dict[str, tuple[Name, ...]] = {}
         self._by_word: defaultdict[str, set[Name]] = defaultdict(set)
-        self._names = END
+        self._names: str | None = END
+        """Each with END before and behind it; None when it is to be made anew."""
         self._new: list[str] = []
-        """Names that are to be put behind the others before these are searched."""
+        """Names that are to be put behind the others first."""
 
     def move(self, key: Name, before: frozenset[str] | None, after: frozenset[str] | None) -> None:
         """A package came, says something else of itself, or went; None where there is none."""
@@ -40,17 +41,19 @@ class Words:
 
     def _add_name(self, key: Name) -> None:
         folded = key[1].lower()
-        if folded not in self._by_name:
-            self._by_name[folded] = set()
+        keys = self._by_name.get(folded, ())
+        if not keys:
             self._new.append(folded + END)
-        self._by_name[folded].add(key)
+        self._by_name[folded] = (*keys, key)
 
     def _remove_name(self, key: Name) -> None:
         folded = key[1].lower()
-        self._by_name[folded].discard(key)
-        if not self._by_name[folded]:
+        keys = tuple(each for each in self._by_name[folded] if each != key)
+        if keys:
+            self._by_name[folded] = keys
+        else:
             del self._by_name[folded]
-            self._names, self._new = END, [name + END for name in self._by_name]
+            self._names = None
 
     def matching(self, text: str) -> set[Name]:
         """Packages with this text in their name, as `repository/name`, or a word of it in what
@@ -76,12 +79,14 @@ class Words:
         found: set[Name] = set()
         if END in text:
             return found
-        if self._new:
+        if self._names is None:
+            self._names = END + "".join(name + END for name in self._by_name)
+        elif self._new:
             self._names += "".join(self._new)
-            self._new.clear()
+        self._new.clear()
         names, at = self._names, 0
         while (at := names.find(text, at)) >= 0:
             start, end = names.rindex(END, 0, at + 1) + 1, names.index(END, at)
-            found |= self._by_name[names[start:end]]
+            found.update(self._by_name[names[start:end]])
             at = end
         return found
