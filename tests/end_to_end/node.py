@@ -21,6 +21,8 @@ START_S = 20.0
 STOP_S = 15.0
 COMMAND_S = 30.0
 PASSWORD = "correct horse battery"
+WORKERS = os.environ.get("HEXHUB_TEST_WORKERS", "1")
+"""How many processes a node of these tests has, where a test does not say it itself."""
 
 
 @dataclass(frozen=True)
@@ -121,6 +123,7 @@ class RunningNode:
             "HEXHUB_URL": self.url,
             "UPSTREAM_ENABLED": "false",
             "DEPENDENCY_CHECK": "own",
+            **({} if "TLS_CERT" in settings else {"WORKERS": WORKERS}),
             **{name: value.replace("{port}", str(self.port)) for name, value in settings.items()},
         }
         self._start()
