@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Every figure of docs/performance.md in one run of about ten minutes: ./bench/all.sh [DIR]
+# Every figure of docs/performance.md in one run of six minutes: ./bench/all.sh [DIR]
 # DIR keeps the hub of hex.pm's size between runs; else it is made anew, which takes a minute.
 # Needs nginx and wrk. Run it on a machine that does nothing else.
 set -uo pipefail
