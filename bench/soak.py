@@ -2,9 +2,9 @@
 
     python -m bench.soak --minutes 60 [--dir DIR] [--workers 1]
 
-A publish comes every half second. First the capacity beside it is found with as many requests as the
-readers can make; then the same mix comes at 70 % of that pace. A row is printed for each tenth of the time, and
-at the end what was gained from the first row to the last.
+A publish comes every half second. First the capacity beside it is found with as many requests as
+the readers can make; then the same mix comes at 70 % of that pace. A row is printed for each tenth
+of the time, and at the end what was gained from the first row to the last.
 """
 
 from __future__ import annotations

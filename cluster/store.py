@@ -9,7 +9,7 @@ import random
 import secrets
 from collections import deque
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import Concatenate, Final, ParamSpec, Protocol, TypeVar
 
@@ -134,7 +134,7 @@ class Store:
         self._subscribers: list[Callable[[Change], None]] = []
         self._first: list[Callable[[Change], None]] = []
         self._untold: deque[Change] = deque()  # applied, and not told on the loop yet
-        self.around: Callable[[str], AbstractContextManager[object]] | None = None
+        self.around: Callable[[str], AbstractContextManager[object]] = nullcontext
         """Entered around each transaction, with the name of its work."""
         self._queue: deque[_Pending] = deque()
         self._queue_bytes = 0
@@ -216,37 +216,25 @@ class Store:
         `effect` is awaited once, after `work` has run for the first time and before anything is
         ordered: what `work` refuses leaves no effect, and no row is ever there without it.
         """
-        if self.around is None:
-            return await self._transact(effect, work, *args, **kwargs)
         with self.around(f"{work.__module__.rpartition('.')[2]}.{_name(work)}"):
-            return await self._transact(effect, work, *args, **kwargs)
-
-    async def _transact(
-        self,
-        effect: Callable[[], Awaitable[None]],
-        work: Callable[Concatenate[Transaction, P], T],
-        /,
-        *args: P.args,
-        **kwargs: P.kwargs,
-    ) -> T:
-        result, commit = self._run(work, *args, **kwargs)
-        await effect()
-        deadline = self._loop.time() + DEADLINE_SECONDS
-        if await self._committed(commit, deadline):
-            return result
-        try:  # those who lost go one at a time, so that each round lets one through
-            await asyncio.wait_for(self._again.acquire(), deadline - self._loop.time())
-        except TimeoutError:
-            raise Conflict(f"{_name(work)} waited too long for its turn") from None
-        try:
-            for lost in range(RUNS_MAX - 1):
-                await self._give_way(lost)
-                result, commit = self._run(work, *args, **kwargs)
-                if await self._committed(commit, deadline):
-                    return result
-        finally:
-            self._again.release()
-        raise Conflict(f"{_name(work)} lost {RUNS_MAX} times in a row")
+            result, commit = self._run(work, *args, **kwargs)
+            await effect()
+            deadline = self._loop.time() + DEADLINE_SECONDS
+            if await self._committed(commit, deadline):
+                return result
+            try:  # those who lost go one at a time, so that each round lets one through
+                await asyncio.wait_for(self._again.acquire(), deadline - self._loop.time())
+            except TimeoutError:
+                raise Conflict(f"{_name(work)} waited too long for its turn") from None
+            try:
+                for lost in range(RUNS_MAX - 1):
+                    await self._give_way(lost)
+                    result, commit = self._run(work, *args, **kwargs)
+                    if await self._committed(commit, deadline):
+                        return result
+            finally:
+                self._again.release()
+            raise Conflict(f"{_name(work)} lost {RUNS_MAX} times in a row")
 
     async def _give_way(self, lost: int) -> None:
         """Let writers at other members through; one after the other they come to their turn."""

@@ -102,6 +102,17 @@ def test_index_rows_follow_their_row() -> None:
     assert list(rows.scan(Space.ROWS, b"", b"\xff")) == []
 
 
+def test_a_row_that_is_written_twice_by_one_word_is_as_it_was_written_last() -> None:
+    rows, key = Rows(), b"t\0k\0"
+    first, last = Write(key, b"1", (b"t.i\0a\0k\0",)), Write(key, b"2", (b"t.i\0b\0k\0",))
+    machine.apply(2, 1, entry(Commit((Point(key, 0),), (), (first, last))), rows)
+    found = tuple(each for each, _ in rows.scan(Space.ROWS, b"t.i\0", b"t.i\x01"))
+    assert found == last.index_keys
+    gone = Commit((), (), (Write(key, None), first, Write(key, None)))
+    machine.apply(3, 1, entry(gone, first=1), rows)
+    assert list(rows.scan(Space.ROWS, b"", b"\xff")) == []
+
+
 def test_staged_writes_are_seen_only_when_the_migration_is_whole() -> None:
     rows = Rows()
     id_, other = b"m" * 16, b"o" * 16

@@ -10,7 +10,6 @@ import base64
 import hashlib
 import json
 import random
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -20,7 +19,7 @@ import pytest
 from tests.end_to_end import members
 from tests.end_to_end.between import Between, between
 from tests.end_to_end.mix import Mix
-from tests.end_to_end.node import START_S, RunningNode
+from tests.end_to_end.node import RunningNode
 from tests.end_to_end.packages import (
     Requirement,
     docs_archive,
@@ -120,10 +119,8 @@ def _lock(directory: Path) -> Path:
 
 def test_the_lines_for_clients_are_printed_at_start(node: RunningNode) -> None:
     lines = (f"HEX_MIRROR={node.url} mix deps.get", f"--url {node.url}/repo --public-key")
-    until = time.monotonic() + START_S  # it answers before all its processes do
-    while not all(line in node.log_text() for line in lines):
-        assert time.monotonic() < until, node.log_text()
-        time.sleep(0.05)
+    # It answers before all its processes do.
+    members.until(lambda: all(line in node.log_text() for line in lines), "lines for clients")
 
 
 def test_rebar3_fetches_and_compiles_through_the_transparent_mirror(

@@ -79,7 +79,9 @@ async def publish_named(call: Call) -> StreamResponse:
         read = await in_unpacking(call, spooled, tarball.read, tarball.read_quickly)
         if read.metadata.get("name") != call.path["name"]:
             raise Invalid({"name": "metadata does not match package name"})
-        return await _publish(call, spooled, _checked(call, read))
+        known = known_package(call, call.path["name"])
+        candidate = candidates.check(read, repository(call), new=known is None)
+        return await _publish(call, spooled, candidate)
 
 
 @routes.post("/publish", allow=access.UPLOADER, group=PUBLISH)
@@ -89,7 +91,8 @@ async def publish(call: Call) -> StreamResponse:
     async with bodies.upload(call) as spooled:
         # All at once where it cannot be long; the order of judging stays the same.
         if spooled.data and not call.actor.anonymous:
-            first, whole = await in_unpacking(call, spooled, _read_both, _read_both_quickly)
+            quickly = partial(_read_both, read=tarball.read_quickly)
+            first, whole = await in_unpacking(call, spooled, _read_both, quickly)
         else:
             first, whole = await in_unpacking(call, spooled, _read_first)
         permissions.require_credentials(call.actor)
@@ -127,16 +130,6 @@ def _read_both(
     except Malformed as error:
         return tarball.read_metadata(data), Malformed(str(error))
     return whole, whole
-
-
-def _read_both_quickly(data: tarball.Buffer) -> Reading:
-    return _read_both(data, tarball.read_quickly)
-
-
-def _checked(call: Call, read: tarball.Tarball) -> Candidate:
-    """What the tarball says, once all that needs no table is right about it. Raises Invalid."""
-    known = known_package(call, str(read.metadata.get("name"))) is not None
-    return candidates.check(read, repository(call), new=not known)
 
 
 async def in_unpacking(
